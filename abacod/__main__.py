@@ -1,0 +1,6 @@
+"""`python -m abacod` is the `abacod` command."""
+
+from abacod.cli import main
+
+if __name__ == "__main__":
+    main()

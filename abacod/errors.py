@@ -1,0 +1,195 @@
+"""The error tree: everything abacod itself can refuse or fail at.
+
+A user's container that exits with an error is a result, not an error, and never appears here. Each class carries the
+HTTP `status` it is answered with, the status under `compat = "abaco"` where that differs, and a stable `code` for logs.
+The class docstring is the default message.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+
+class AbacoError(Exception):
+    """The request could not be served."""
+
+    status: ClassVar[int] = 500
+    abaco_status: ClassVar[int | None] = None
+    """The status the reference service used, where it differs (spec/decisions: one switch for the quirks)."""
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None, result: Any = None) -> None:
+        """Make an error.
+
+        `message` is shown to the user and defaults to the class docstring; `hint` is a remedy for the operator and goes
+        to the log; `result` is JSON that the HTTP envelope carries beside the message.
+        """
+        self.message = message or inspect.cleandoc(type(self).__doc__ or "")
+        self.hint = hint
+        self.result = result
+        super().__init__(self.message)
+
+    @property
+    def code(self) -> str:
+        """A stable name for logs and metrics: the class name."""
+        return type(self).__name__
+
+
+# --- what the caller asked for is wrong ---------------------------------------------------------------------------------
+
+
+class BadRequest(AbacoError):
+    """The request is not valid."""
+
+    status = 400
+
+
+class InvalidField(BadRequest):
+    """A field of the request has a value that is not allowed."""
+
+
+class InvalidMessage(BadRequest):
+    """message POST body could not be serialized. Pass JSON data or use the message attribute."""
+
+
+class TooLarge(BadRequest):
+    """The request is larger than this server accepts."""
+
+    status = 413
+
+
+class NotAuthenticated(AbacoError):
+    """No token found. Send a JWT in the header X-Tapis-Token, or in Authorization: Bearer."""
+
+    status = 401
+
+
+class NotPermitted(AbacoError):
+    """Not authorized -- you do not have access to this actor."""
+
+    status = 403
+    abaco_status = 400
+
+
+class NotFound(AbacoError):
+    """There is nothing at this address."""
+
+    status = 404
+
+
+class NoSuchRoute(NotFound):
+    """Invalid request: the API endpoint does not exist or the provided HTTP method is not allowed."""
+
+
+class MethodNotAllowed(AbacoError):
+    """Invalid request: the API endpoint does not exist or the provided HTTP method is not allowed."""
+
+    status = 405
+
+
+class ActorNotFound(NotFound):
+    """No actor found with this identifier."""
+
+
+class ExecutionNotFound(NotFound):
+    """No execution found with this id."""
+
+    abaco_status = 400
+
+
+class WorkerNotFound(NotFound):
+    """Worker not found."""
+
+
+class UserNotFound(NotFound):
+    """No user found with this name."""
+
+
+class Conflict(AbacoError):
+    """The request does not fit the present state."""
+
+    status = 409
+
+
+class UserTaken(Conflict):
+    """A user with this name exists already."""
+
+
+class ActorShuttingDown(Conflict):
+    """The actor is being deleted and takes no more messages."""
+
+
+class IllegalTransition(Conflict):
+    """The execution has moved on in the meantime."""
+
+    status = 400
+
+
+class NotRunning(BadRequest):
+    """Cannot force quit an execution that has ended."""
+
+
+# --- the platform cannot serve now ---------------------------------------------------------------------------------------
+
+
+class Unavailable(AbacoError):
+    """The service cannot do this at the moment; try again later."""
+
+    status = 503
+
+
+class EngineUnavailable(Unavailable):
+    """The container engine does not answer."""
+
+
+class StorageUnavailable(Unavailable):
+    """The database cannot be read or written at the moment."""
+
+
+class ShuttingDown(Unavailable):
+    """The daemon is stopping; send the request again in a moment."""
+
+
+class GatewayTimeout(AbacoError):
+    """Timeout error waiting on Abaco service response. The server may be busy or overloaded."""
+
+    status = 504
+
+
+# --- a run that did not happen -------------------------------------------------------------------------------------------
+
+
+class RunNotStarted(AbacoError):
+    """The container could not be started."""
+
+    retryable: ClassVar[bool] = True
+    """Whether the same run may succeed when tried again."""
+
+
+class StartFailed(RunNotStarted):
+    """The engine failed to start the container."""
+
+
+class RunRejected(RunNotStarted):
+    """The engine refuses to run this container."""
+
+    retryable = False
+
+
+class ImageMissing(RunRejected):
+    """The image was not found."""
+
+
+class RunLost(AbacoError):
+    """The container vanished before its end could be seen."""
+
+
+# --- set-up --------------------------------------------------------------------------------------------------------------
+
+
+class ConfigError(AbacoError):
+    """The configuration is not valid."""
+
+
+class DataDirInUse(ConfigError):
+    """Another abacod uses this data directory."""

@@ -1,0 +1,1 @@
+"""Plain records and rules of the domain: no input, no output."""

@@ -1,0 +1,44 @@
+"""Messages: what was sent to an actor, and what waits in its mailbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from abacod.ids import ActorId, ExecutionId
+
+ContentType = Literal["str", "application/json", "application/octet-stream"]
+
+MAX_ENVIRONMENT_STRING_BYTES: Final = 131_072
+"""The kernel's limit (MAX_ARG_STRLEN) for `NAME=value` and its closing NUL, in bytes (spec/actors-api 3.5)."""
+
+BINARY_OMITTED: Final = "binary - omitted"
+"""What a reply shows in place of a binary message (spec/actors-api 1.8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it was received.
+
+    `body` is the text for the container's `MSG`, None for a binary message, whose bytes lie in a file named after its
+    execution. `shown` is what the reply repeats. `environment` are the query parameters.
+    """
+
+    content_type: ContentType
+    body: str | None
+    shown: Any
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A message in a mailbox. `seq` orders all messages of the daemon; `attempts` counts failed starts."""
+
+    seq: int
+    execution_id: ExecutionId
+    actor_id: ActorId
+    content_type: ContentType
+    body: str | None
+    environment: Mapping[str, str]
+    attempts: int = 0

@@ -1,0 +1,1 @@
+"""Mailboxes: what waits for which actor, in order, backed by the store."""

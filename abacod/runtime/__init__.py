@@ -1,0 +1,1 @@
+"""Running containers: one protocol, and its Docker implementation."""

@@ -1,0 +1,140 @@
+"""What a runtime is: it runs one container for one execution and reports how that went.
+
+The rule every runtime keeps: a container that ran and failed is an `Outcome`, whatever its exit code; a platform that
+failed to run it raises, and there is no outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+from abacod.ids import ActorId, ExecutionId, TenantId, WorkerId
+from abacod.models.actor import Mount
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """Everything a runtime needs to run one message.
+
+    `memory_bytes` and `nano_cpus` are limits, None for none; `user` is `uid:gid`, None for the image's own user;
+    `binary_message` is a file to show at `/_abaco_binary_data`; `time_limit` is in seconds, None for none.
+    """
+
+    execution_id: ExecutionId
+    actor_id: ActorId
+    worker_id: WorkerId
+    tenant: TenantId
+    image: str
+    environment: Mapping[str, str]
+    mounts: tuple[Mount, ...] = ()
+    user: str | None = None
+    memory_bytes: int | None = None
+    nano_cpus: int | None = None
+    privileged: bool = False
+    time_limit: float | None = None
+    binary_message: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a container ended.
+
+    `final_state` is the engine's state object with the keys of spec/actors-api 4.2; `cpu` is in nanoseconds, `io` in bytes
+    received and sent.
+    """
+
+    exit_code: int
+    final_state: Mapping[str, Any]
+    started_at: datetime
+    finished_at: datetime
+    cpu: int
+    io: int
+
+
+class RunSink(Protocol):
+    """Where a run reports while it goes on."""
+
+    async def starting(self) -> None:
+        """The container exists and is started next; returns once that is on disk.
+
+        Raises:
+            IllegalTransition: the execution has been cancelled meanwhile; the runtime removes the container and lets this pass.
+        """
+        ...
+
+    async def log(self, data: bytes) -> None:
+        """More output of the container, in order, standard output and standard error as they came."""
+        ...
+
+    async def log_restarts(self) -> None:
+        """What was reported of the log so far comes again from its beginning (after a lost connection)."""
+        ...
+
+
+class FoundState(Enum):
+    """What became of a container found on the engine."""
+
+    NEVER_STARTED = "never started"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRun:
+    """A container of this daemon found on the engine."""
+
+    execution_id: ExecutionId
+    state: FoundState
+
+
+class Runtime(Protocol):
+    """Runs containers. Every method raises `EngineUnavailable` when the engine does not answer, unless it says otherwise."""
+
+    async def ping(self) -> None:
+        """Ask the engine whether it answers."""
+        ...
+
+    async def prepare(self, image: str, *, fresh: bool) -> None:
+        """Make sure `image` is on this machine; `fresh` asks the registry for a newer one first, as the settings allow.
+
+        Raises:
+            ImageMissing: neither the registry nor this machine has the image; the message says what was tried.
+        """
+        ...
+
+    async def run(self, spec: RunSpec, sink: RunSink) -> Outcome:
+        """Create the container, tell the sink, start it, and follow it to its end.
+
+        Once the container is started the call outlasts an engine that goes away: it waits for it and goes on. The ended
+        container stays until `discard`. When cancelled, the container is left as it is.
+
+        Raises:
+            RunNotStarted: the container was not started; nothing of it is left.
+            EngineUnavailable: the engine went away before the start; nothing ran.
+            RunLost: the container vanished.
+        """
+        ...
+
+    async def resume(self, execution_id: ExecutionId, sink: RunSink, *, time_limit: float | None) -> Outcome:
+        """Follow a container that was started earlier to its end, its log from the beginning.
+
+        `time_limit` counts from the container's start. Raises `RunLost` as `run`.
+        """
+        ...
+
+    async def halt(self, execution_id: ExecutionId) -> None:
+        """Stop the container: SIGTERM, then SIGKILL after the grace of the settings. No container is no error."""
+        ...
+
+    async def discard(self, execution_id: ExecutionId) -> None:
+        """Remove the container and everything made for it. No container is no error."""
+        ...
+
+    async def found(self) -> list[FoundRun]:
+        """All containers that this daemon's data directory ever made and that are still on the engine."""
+        ...

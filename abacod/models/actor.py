@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -27,7 +28,8 @@ class Mount:
 class ActorDefinition:
     """The properties a user gives (spec/actors-api 2.1), with their documented defaults.
 
-    `max_cpus` is in billionths of a CPU, `log_ex` in seconds, `mem_limit` in engine syntax (`512m`).
+    `token` is None where the user left it to the server. `max_cpus` is in billionths of a CPU, `log_ex` in seconds,
+    `mem_limit` in engine syntax (`512m`).
     """
 
     image: str
@@ -38,7 +40,7 @@ class ActorDefinition:
     link: str = ""
     webhook: str = ""
     stateless: bool = True
-    token: bool = False
+    token: bool | None = None
     privileged: bool = False
     use_container_uid: bool = False
     run_as_executor: bool = False
@@ -85,3 +87,21 @@ class Actor:
     def with_status(self, status: ActorStatus, message: str) -> Self:
         """The same actor in another status."""
         return replace(self, status=status, status_message=message)
+
+
+_MEMORY: Final = re.compile(r"(\d+)\s*([bkmg]?)b?", re.IGNORECASE)
+_UNITS: Final = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+def parse_memory(text: str) -> int | None:
+    """Bytes of an engine memory size (`512m`, `3g`, `1073741824`); None for `-1`, which is no limit.
+
+    Raises:
+        ValueError: it is not a size; the message says what one looks like.
+    """
+    if text.strip() == "-1":
+        return None
+    match = _MEMORY.fullmatch(text.strip())
+    if match is None or not int(match[1]):
+        raise ValueError(f"{text!r} is not a memory size; write for example 512m, 3g or -1 for no limit")
+    return int(match[1]) * _UNITS[match[2].lower()]

@@ -1,0 +1,197 @@
+"""Actors and who may use them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import asdict
+from typing import Any
+
+from abacod.clock import from_ms, to_ms
+from abacod.errors import ActorNotFound
+from abacod.ids import ActorId, TenantId, Username
+from abacod.models.actor import Actor, ActorDefinition, Mount
+from abacod.models.states import ActorStatus
+from abacod.models.user import WORLD, Level
+
+
+def insert(tx: sqlite3.Connection, actor: Actor) -> None:
+    """Add a new actor; its owner gets UPDATE."""
+    tx.execute(
+        """
+        INSERT INTO actors (id, tenant, owner, definition, status, status_message, revision, state, mounts,
+                            uid, gid, tasdir, cron_next_ex, create_ms, update_ms)
+        VALUES (:id, :tenant, :owner, :definition, :status, :status_message, :revision, :state, :mounts,
+                :uid, :gid, :tasdir, :cron_next_ex, :create_ms, :update_ms)
+        """,
+        _to_row(actor),
+    )
+    grant(tx, actor.id, actor.owner, Level.UPDATE)
+
+
+def get(tx: sqlite3.Connection, tenant: TenantId, actor_id: ActorId) -> Actor:
+    """The actor.
+
+    Raises:
+        ActorNotFound: the tenant has no such actor.
+    """
+    row = tx.execute("SELECT * FROM actors WHERE id = ? AND tenant = ?", (actor_id, tenant)).fetchone()
+    if row is None:
+        raise ActorNotFound(f"No actor found with id: {actor_id}.")
+    return _from_row(row)
+
+
+def find(tx: sqlite3.Connection, actor_id: ActorId) -> Actor | None:
+    """The actor of any tenant, None if it was deleted."""
+    row = tx.execute("SELECT * FROM actors WHERE id = ?", (actor_id,)).fetchone()
+    return _from_row(row) if row else None
+
+
+def status_of(tx: sqlite3.Connection, actor_id: ActorId) -> ActorStatus | None:
+    """The actor's status, None if it was deleted."""
+    row = tx.execute("SELECT status FROM actors WHERE id = ?", (actor_id,)).fetchone()
+    return ActorStatus(row["status"]) if row else None
+
+
+def readable_by(tx: sqlite3.Connection, tenant: TenantId, username: Username) -> list[Actor]:
+    """The tenant's actors on which the user, or everyone, has READ or more; oldest first (spec/decisions: lists)."""
+    rows = tx.execute(
+        """
+        SELECT * FROM actors
+        WHERE tenant = ? AND EXISTS (
+          SELECT 1 FROM actor_permissions p
+          WHERE p.actor_id = actors.id AND p.username IN (?, ?) AND p.level >= ?)
+        ORDER BY seq
+        """,
+        (tenant, username, WORLD, Level.READ),
+    )
+    return [_from_row(row) for row in rows]
+
+
+def in_status(tx: sqlite3.Connection, *statuses: ActorStatus) -> list[Actor]:
+    """All actors of all tenants in one of the statuses."""
+    rows = tx.execute(
+        "SELECT * FROM actors WHERE status IN (SELECT value FROM json_each(?)) ORDER BY seq", (json.dumps(statuses),)
+    )
+    return [_from_row(row) for row in rows]
+
+
+def links(tx: sqlite3.Connection, tenant: TenantId) -> dict[ActorId, str]:
+    """The tenant's link graph: actor id to the id or alias it links to."""
+    rows = tx.execute(
+        "SELECT id, definition ->> 'link' AS link FROM actors WHERE tenant = ? AND definition ->> 'link' != ''",
+        (tenant,),
+    )
+    return {ActorId(row["id"]): row["link"] for row in rows}
+
+
+def replace(tx: sqlite3.Connection, actor: Actor) -> None:
+    """Store everything of an updated actor except its state, which only `set_state` changes.
+
+    Raises:
+        ActorNotFound: it was deleted meanwhile.
+    """
+    changed = tx.execute(
+        """
+        UPDATE actors
+        SET definition = :definition, status = :status, status_message = :status_message, revision = :revision,
+            mounts = :mounts, uid = :uid, gid = :gid, tasdir = :tasdir, cron_next_ex = :cron_next_ex, update_ms = :update_ms
+        WHERE id = :id
+        """,
+        _to_row(actor),
+    )
+    if not changed.rowcount:
+        raise ActorNotFound(f"No actor found with id: {actor.id}.")
+
+
+def set_status(
+    tx: sqlite3.Connection, actor_id: ActorId, status: ActorStatus, message: str, *, revision: int | None = None
+) -> bool:
+    """Change the status; False if nothing changed: the actor is gone, is shutting down, or has another `revision`."""
+    changed = tx.execute(
+        """
+        UPDATE actors SET status = :status, status_message = :message
+        WHERE id = :id AND status != 'SHUTTING_DOWN' AND (:revision IS NULL OR revision = :revision)
+          AND (status, status_message) != (:status, :message)
+        """,
+        {"id": actor_id, "status": status, "message": message, "revision": revision},
+    )
+    return bool(changed.rowcount)
+
+
+def set_state(tx: sqlite3.Connection, actor_id: ActorId, state: Any) -> None:
+    """Replace the actor's state."""
+    tx.execute("UPDATE actors SET state = ? WHERE id = ?", (json.dumps(state, ensure_ascii=False), actor_id))
+
+
+def delete(tx: sqlite3.Connection, actor_id: ActorId) -> None:
+    """Remove the actor and its permissions; its execution records stay."""
+    tx.execute("DELETE FROM actors WHERE id = ?", (actor_id,))
+
+
+# --- permissions ----------------------------------------------------------------------------------------------------
+
+
+def grant(tx: sqlite3.Connection, actor_id: ActorId, username: Username, level: Level) -> None:
+    """Set the user's level on the actor."""
+    tx.execute(
+        """
+        INSERT INTO actor_permissions (actor_id, username, level) VALUES (?, ?, ?)
+        ON CONFLICT DO UPDATE SET level = excluded.level
+        """,
+        (actor_id, username, level),
+    )
+
+
+def level_of(tx: sqlite3.Connection, actor_id: ActorId, username: Username) -> Level:
+    """The user's effective level: the higher of their own and everyone's (spec/actors-api 7.4)."""
+    row = tx.execute(
+        "SELECT max(level) AS level FROM actor_permissions WHERE actor_id = ? AND username IN (?, ?)",
+        (actor_id, username, WORLD),
+    ).fetchone()
+    return Level(row["level"] or 0)
+
+
+# --- rows and records -----------------------------------------------------------------------------------------------
+
+
+def _to_row(actor: Actor) -> dict[str, Any]:
+    return {
+        "id": actor.id,
+        "tenant": actor.tenant,
+        "owner": actor.owner,
+        "definition": json.dumps(asdict(actor.definition), ensure_ascii=False),
+        "status": actor.status,
+        "status_message": actor.status_message,
+        "revision": actor.revision,
+        "state": json.dumps(actor.state, ensure_ascii=False),
+        "mounts": json.dumps([asdict(mount) for mount in actor.mounts], ensure_ascii=False),
+        "uid": actor.uid,
+        "gid": actor.gid,
+        "tasdir": actor.tasdir,
+        "cron_next_ex": actor.cron_next_ex,
+        "create_ms": to_ms(actor.create_time),
+        "update_ms": to_ms(actor.last_update_time),
+    }
+
+
+def _from_row(row: sqlite3.Row) -> Actor:
+    definition = json.loads(row["definition"])
+    definition["hints"] = tuple(definition["hints"])
+    return Actor(
+        id=ActorId(row["id"]),
+        tenant=TenantId(row["tenant"]),
+        owner=Username(row["owner"]),
+        definition=ActorDefinition(**definition),
+        status=ActorStatus(row["status"]),
+        status_message=row["status_message"],
+        create_time=from_ms(row["create_ms"]),
+        last_update_time=from_ms(row["update_ms"]),
+        revision=row["revision"],
+        state=json.loads(row["state"]),
+        mounts=tuple(Mount(**mount) for mount in json.loads(row["mounts"])),
+        uid=row["uid"],
+        gid=row["gid"],
+        tasdir=row["tasdir"],
+        cron_next_ex=row["cron_next_ex"],
+    )

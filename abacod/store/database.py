@@ -1,0 +1,242 @@
+"""The SQLite file: one writer that commits many requests' writes at once, and read-only readers.
+
+Every question to the database is a plain function that takes a connection and lives in the module of its table. A caller
+composes such functions into one transaction with `write`, or asks one with `read`; it never sees SQL.
+
+Group commit: while one transaction is being flushed to disk, further writes gather and go into the next one together. A
+write that raises is undone alone (a savepoint), and `write` returns only when its transaction is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import local
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from abacod.config import StoreSettings
+from abacod.errors import ConfigError, StorageUnavailable
+from abacod.store.migrations import migrate
+
+T = TypeVar("T")
+
+Transaction = sqlite3.Connection
+"""What questions get: a connection within a transaction, to be handed on to the store's functions and to nothing else."""
+
+# Bounds how long one transaction keeps another process (the command line) from writing, in writes.
+_LARGEST_BATCH: Final = 512
+# The write-ahead log is folded back into the file every that many pages (of 4 KiB).
+_CHECKPOINT_PAGES: Final = 4000
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Write:
+    question: Callable[[sqlite3.Connection], Any]
+    done: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Database:
+    """An open database. Made by `Database.opened`; all methods belong to one event loop."""
+
+    def __init__(self, path: Path, settings: StoreSettings) -> None:
+        self._path = path
+        self._settings = settings
+        self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._reader_threads = ThreadPoolExecutor(
+            settings.readers, thread_name_prefix="store-reader", initializer=self._open_reader
+        )
+        self._reader = local()
+        self._readers: list[sqlite3.Connection] = []
+        self._connection: sqlite3.Connection | None = None
+        self._pending: list[_Write] = []
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._committing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Open the file, making it if needed, and bring its schema up to date.
+
+        Raises:
+            ConfigError: the file is not a database of this or an earlier version of abacod.
+        """
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._writer_thread, self._open_writer)
+        except sqlite3.Error as error:
+            raise ConfigError(f"Cannot open the database {self._path}: {error}") from error
+        self._committing = asyncio.create_task(self._commit_for_ever(), name="store-writer")
+
+    async def close(self) -> None:
+        """Commit what is pending and close; later calls raise `StorageUnavailable`. May be called twice."""
+        self._closing = True
+        self._arrived.set()
+        if self._committing:
+            await self._committing
+        self._reader_threads.shutdown()
+        for connection in self._readers:
+            connection.close()
+        self._readers.clear()
+        if self._connection:
+            await asyncio.get_running_loop().run_in_executor(self._writer_thread, self._connection.close)
+            self._connection = None
+        self._writer_thread.shutdown()
+
+    async def write(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `question` in a transaction; return its result once the transaction is on disk.
+
+        If `question` raises, its own writes are undone and the error comes out here.
+
+        Raises:
+            StorageUnavailable: the transaction could not be committed (disk full, file locked for too long), or the database
+                is closed.
+        """
+        if self._closing or self._committing is None or self._committing.done():
+            raise StorageUnavailable("The database is closed.")
+        write = _Write(question, asyncio.get_running_loop().create_future())
+        self._pending.append(write)
+        self._arrived.set()
+        result: T = await write.done
+        return result
+
+    async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `question` on a read-only connection and return its result.
+
+        Raises:
+            StorageUnavailable: the database cannot be read or is closed.
+        """
+        if self._closing:
+            raise StorageUnavailable("The database is closed.")
+        return await asyncio.get_running_loop().run_in_executor(self._reader_threads, self._read, question)
+
+    # --- the writer ---------------------------------------------------------------------------------------------
+
+    async def _commit_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not (self._closing and not self._pending):
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._pending:
+                batch, self._pending = self._pending[:_LARGEST_BATCH], self._pending[_LARGEST_BATCH:]
+                await loop.run_in_executor(self._writer_thread, self._commit, batch)
+                for write in batch:
+                    _resolve(write)
+
+    def _commit(self, batch: list[_Write]) -> None:
+        connection = self._connection
+        if connection is None:
+            raise StorageUnavailable("The database is closed.")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for write in batch:
+                _attempt(connection, write)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            _log.error("commit_failed", error=str(error), writes=len(batch))
+            unavailable = StorageUnavailable(f"The database cannot be written at the moment: {error}.")
+            for write in batch:
+                write.error = write.error or unavailable
+
+    def _open_writer(self) -> None:
+        connection = sqlite3.connect(
+            self._path, timeout=self._settings.busy_timeout_seconds, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {self._settings.synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        migrate(connection)
+        self._connection = connection
+
+    # --- the readers --------------------------------------------------------------------------------------------
+
+    def _open_reader(self) -> None:
+        connection = sqlite3.connect(
+            f"{self._path.as_uri()}?mode=ro",
+            uri=True,
+            timeout=self._settings.busy_timeout_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA query_only = ON")
+        self._reader.connection = connection
+        self._readers.append(connection)
+
+    def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return question(self._reader.connection)
+        except sqlite3.Error as error:
+            raise StorageUnavailable(f"The database cannot be read at the moment: {error}.") from error
+
+
+def _attempt(connection: sqlite3.Connection, write: _Write) -> None:
+    """Run one write of a batch so that its failure undoes only itself."""
+    connection.execute("SAVEPOINT one_write")
+    try:
+        write.result = write.question(connection)
+    except Exception as error:  # noqa: BLE001 - whatever a question raises belongs to its caller, not to the batch
+        write.error = error
+        connection.execute("ROLLBACK TO one_write")
+    connection.execute("RELEASE one_write")
+
+
+def _resolve(write: _Write) -> None:
+    if write.done.done():
+        return  # its caller was cancelled; the write itself stands
+    if write.error is not None:
+        write.done.set_exception(write.error)
+    else:
+        write.done.set_result(write.result)
+
+
+def connect_beside_daemon(path: Path, settings: StoreSettings) -> sqlite3.Connection:
+    """A connection for a short-lived process (the command line) that may run beside a daemon.
+
+    Each statement commits on its own. The schema is brought up to date if no daemon has done it yet.
+    """
+    connection = sqlite3.connect(path, timeout=settings.busy_timeout_seconds, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrate(connection)
+    return connection
+
+
+def back_up(path: Path, target: Path) -> None:
+    """Write a consistent copy of the database at `path` to `target` while others use it.
+
+    Raises:
+        ConfigError: there is no database, or the copy cannot be written; a half-written copy is removed.
+    """
+    if not path.is_file():
+        raise ConfigError(f"There is no database at {path}.")
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        source = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        copy = sqlite3.connect(partial)
+        try:
+            # All pages in one step: a copy in several steps starts again whenever the daemon writes.
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            source.close()
+            copy.close()
+        partial.replace(target)
+    except (sqlite3.Error, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise ConfigError(f"Cannot write the backup {target}: {error}") from error

@@ -1,0 +1,103 @@
+"""Look at executions and their logs; halt them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import structlog
+
+from abacod.clock import Clock
+from abacod.errors import EngineUnavailable, NotRunning
+from abacod.ids import ActorId, ExecutionId
+from abacod.models.execution import Execution, ExecutionSummary, Totals
+from abacod.models.message import Queued
+from abacod.models.states import ExecutionStatus
+from abacod.queue.mailboxes import Mailboxes
+from abacod.services.executor import Executor
+from abacod.services.progress import decode
+from abacod.store import executions, logs, messages
+from abacod.store.database import Database, Transaction
+
+_log = structlog.get_logger()
+
+
+class Executions:
+    """The use-cases of executions."""
+
+    def __init__(
+        self,
+        database: Database,
+        mailboxes: Mailboxes,
+        executor: Executor,
+        clock: Clock,
+        *,
+        list_limit: int,
+        spawn: Callable[[Coroutine[Any, Any, None], str], object],
+    ) -> None:
+        """`list_limit` bounds an unfiltered list; `spawn` runs a named coroutine beside the requests."""
+        self._database = database
+        self._mailboxes = mailboxes
+        self._executor = executor
+        self._clock = clock
+        self._list_limit = list_limit
+        self._spawn = spawn
+
+    async def listed(self, actor_id: ActorId) -> tuple[list[ExecutionSummary], Totals]:
+        """The newest executions, the oldest of them first, and the sums over all."""
+        return await self._database.read(
+            lambda tx: (executions.newest(tx, actor_id, self._list_limit), executions.totals(tx, actor_id))
+        )
+
+    async def get(self, actor_id: ActorId, execution_id: ExecutionId) -> Execution:
+        """One execution.
+
+        Raises:
+            ExecutionNotFound: the actor has no such execution.
+        """
+        return await self._database.read(partial(executions.get, actor_id=actor_id, execution_id=execution_id))
+
+    async def log(self, actor_id: ActorId, execution_id: ExecutionId) -> str:
+        """What the container has written so far; empty before its start and after the log's life time.
+
+        Raises:
+            ExecutionNotFound: the actor has no such execution.
+        """
+        await self.get(actor_id, execution_id)
+        progress = self._executor.progress_of(execution_id)
+        # The memory first: what moves from there to the disk meanwhile is cut off again, so no byte shows twice.
+        on_disk, in_memory = progress.snapshot() if progress else (None, b"")
+        stored = await self._database.read(partial(logs.whole, execution_id=execution_id, now=self._clock.now()))
+        return decode(stored[:on_disk] + in_memory)
+
+    async def halt(self, actor_id: ActorId, execution_id: ExecutionId) -> None:
+        """Stop a running execution, in the background; take a waiting one out of the mailbox.
+
+        Raises:
+            ExecutionNotFound: the actor has no such execution.
+            NotRunning: it has ended.
+        """
+        cancelled = await self._database.write(lambda tx: self._cancel(tx, execution_id))
+        if cancelled:
+            self._mailboxes.of(actor_id).forget(cancelled)
+            return
+        execution = await self.get(actor_id, execution_id)
+        if execution.status is not ExecutionStatus.RUNNING:
+            raise NotRunning(
+                "Cannot force quit an execution not in RUNNING status. "
+                f"Execution was found in status: {execution.status}"
+            )
+        self._spawn(self._stop(execution_id), f"halt-{execution_id}")
+
+    def _cancel(self, tx: Transaction, execution_id: ExecutionId) -> Queued | None:
+        message = messages.remove_one_waiting(tx, execution_id)
+        if message:
+            executions.fail(tx, execution_id, {"reason": "Cancelled before its start."}, self._clock.now(), None)
+        return message
+
+    async def _stop(self, execution_id: ExecutionId) -> None:
+        try:
+            await self._executor.halt(execution_id)
+        except EngineUnavailable as error:
+            _log.warning("halt_failed", execution=execution_id, error=error.message)

@@ -1,0 +1,185 @@
+"""One message, one run, one settled execution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+
+import structlog
+
+from abacod.clock import Clock
+from abacod.config import LogSettings, RunSettings
+from abacod.errors import EngineUnavailable, IllegalTransition, RunLost, RunNotStarted
+from abacod.ids import ExecutionId, WorkerId, new_worker_id
+from abacod.models.actor import Actor
+from abacod.models.execution import Execution
+from abacod.models.message import Queued
+from abacod.models.states import ExecutionStatus
+from abacod.models.user import User
+from abacod.runtime.run import RunSpec, Runtime
+from abacod.services.environment import ValueStyle, environment, run_spec, time_limit
+from abacod.services.progress import Progress
+from abacod.services.settle import Settlement
+from abacod.services.tokens import Tokens
+from abacod.store import actors, executions, messages, users
+from abacod.store.database import Database, Transaction
+
+_log = structlog.get_logger()
+
+
+class Next(Enum):
+    """What a worker does after an execution."""
+
+    TAKE_ANOTHER = "take another"
+    TRY_AGAIN = "try again"
+    """The container was not started; the same message may succeed later."""
+
+
+class Executor:
+    """Runs messages on the runtime and settles them; knows what is running now."""
+
+    def __init__(
+        self,
+        database: Database,
+        runtime: Runtime,
+        settlement: Settlement,
+        tokens: Tokens,
+        *,
+        runs: RunSettings,
+        logs: LogSettings,
+        clock: Clock,
+        api_server: str,
+        messages_dir: Path,
+        style: ValueStyle,
+    ) -> None:
+        self._database = database
+        self._runtime = runtime
+        self._settlement = settlement
+        self._tokens = tokens
+        self._runs = runs
+        self._logs = logs
+        self._clock = clock
+        self._api_server = api_server
+        self._messages_dir = messages_dir
+        self._style = style
+        self._live: dict[ExecutionId, Progress] = {}
+
+    async def execute(self, actor: Actor, worker_id: WorkerId, message: Queued) -> Next:
+        """Run the message and settle its execution.
+
+        Raises:
+            EngineUnavailable: the engine went away before the container was started; the message is untouched.
+        """
+        execution, owner = await self._database.read(lambda tx: _load(tx, actor, message.execution_id))
+        if execution is None or execution.status is not ExecutionStatus.SUBMITTED:
+            return Next.TAKE_ANOTHER  # it was cancelled while it waited
+        spec = self._spec(actor, execution, message, worker_id, owner)
+        with self._following(execution.id, worker_id) as progress:
+            try:
+                outcome = await self._runtime.run(spec, progress)
+            except IllegalTransition:
+                _log.info("execution_cancelled", execution=execution.id)
+                return Next.TAKE_ANOTHER
+            except EngineUnavailable:
+                await self._submit_again(execution.id, failed=False)
+                raise
+            except RunNotStarted as error:
+                return await self._not_started(actor, message, error, progress)
+            except RunLost as error:
+                await self._settlement.fail(execution.id, actor, error.message, progress)
+            else:
+                begun = replace(execution, worker_id=worker_id, start_time=progress.started_at)
+                await self._settlement.complete(begun, actor, outcome, progress)
+        await self._discard(execution.id)
+        return Next.TAKE_ANOTHER
+
+    async def resume(self, execution: Execution) -> None:
+        """Follow a container that an earlier daemon started to its end and settle its execution."""
+        actor = await self._database.read(lambda tx: actors.find(tx, execution.actor_id))
+        with self._following(execution.id, execution.worker_id or new_worker_id()) as progress:
+            await progress.log_restarts()
+            try:
+                outcome = await self._runtime.resume(execution.id, progress, time_limit=time_limit(self._runs))
+            except RunLost as error:
+                await self._settlement.fail(execution.id, actor, error.message, progress)
+            else:
+                await self._settlement.complete(execution, actor, outcome, progress)
+        await self._discard(execution.id)
+
+    async def give_up(self, execution_id: ExecutionId, actor: Actor, error: Exception) -> None:
+        """End an execution in ERROR because of a defect of abacod's own, which goes to the log with its traceback."""
+        _log.exception("execution_crashed", execution=execution_id, exc_info=error)
+        await self._settlement.fail(execution_id, actor, f"Internal error: {type(error).__name__}.")
+        await self._discard(execution_id)
+
+    async def halt(self, execution_id: ExecutionId) -> None:
+        """Ask the container to end, then force it (spec/actors-api 4.3); the execution is settled as usual."""
+        await self._runtime.halt(execution_id)
+
+    def progress_of(self, execution_id: ExecutionId) -> Progress | None:
+        """What is known of an execution that runs now."""
+        return self._live.get(execution_id)
+
+    @property
+    def running(self) -> frozenset[ExecutionId]:
+        """The executions that this daemon follows now."""
+        return frozenset(self._live)
+
+    def _spec(
+        self, actor: Actor, execution: Execution, message: Queued, worker_id: WorkerId, owner: User | None
+    ) -> RunSpec:
+        access_token = ""
+        wants_token = actor.definition.token
+        if self._runs.default_token if wants_token is None else wants_token:
+            account = owner or User(actor.tenant, actor.owner, frozenset(), actor.create_time)
+            access_token = self._tokens.issue(account, "access").text
+        variables = environment(
+            actor,
+            execution,
+            message,
+            worker_id,
+            api_server=self._api_server,
+            access_token=access_token,
+            style=self._style,
+        )
+        binary_message = self._messages_dir / message.execution_id if message.body is None else None
+        return run_spec(actor, execution, worker_id, variables, self._runs, binary_message)
+
+    @contextmanager
+    def _following(self, execution_id: ExecutionId, worker_id: WorkerId) -> Iterator[Progress]:
+        progress = Progress(execution_id, worker_id, self._database, self._logs, self._clock)
+        self._live[execution_id] = progress
+        try:
+            yield progress
+        finally:
+            del self._live[execution_id]
+
+    async def _not_started(self, actor: Actor, message: Queued, error: RunNotStarted, progress: Progress) -> Next:
+        """Let the message wait for another try, or end its execution: never the actor's other messages (4.6)."""
+        if error.retryable and message.attempts + 1 < self._runs.start_attempts:
+            _log.warning("start_failed", execution=message.execution_id, error=error.message, hint=error.hint)
+            await self._submit_again(message.execution_id, failed=True)
+            return Next.TRY_AGAIN
+        await self._settlement.fail(message.execution_id, actor, error.message, progress)
+        return Next.TAKE_ANOTHER
+
+    async def _submit_again(self, execution_id: ExecutionId, *, failed: bool) -> None:
+        def back(tx: Transaction) -> None:
+            executions.submit_again(tx, execution_id)
+            messages.mark_waiting(tx, execution_id, failed=failed)
+
+        await self._database.write(back)
+
+    async def _discard(self, execution_id: ExecutionId) -> None:
+        try:
+            await self._runtime.discard(execution_id)
+        except EngineUnavailable as error:
+            # The sweep for leftovers removes it once the engine is back.
+            _log.warning("container_left", execution=execution_id, error=error.message)
+
+
+def _load(tx: Transaction, actor: Actor, execution_id: ExecutionId) -> tuple[Execution | None, User | None]:
+    return executions.find(tx, execution_id), users.find(tx, actor.tenant, actor.owner)

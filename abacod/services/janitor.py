@@ -1,0 +1,25 @@
+"""Removes what has outlived its time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from abacod.clock import Clock
+from abacod.store import logs
+from abacod.store.database import Database
+
+# Logs removed in one transaction: more would keep requests waiting.
+_AT_ONCE: Final = 100
+
+
+class Janitor:
+    """Forgets logs whose life time has passed."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def run_once(self) -> None:
+        """Remove all that is due, a little at a time."""
+        while await self._database.write(lambda tx: logs.remove_expired(tx, self._clock.now(), _AT_ONCE)) == _AT_ONCE:
+            pass

@@ -1,0 +1,154 @@
+"""Accept messages: check, record and enqueue them; count and empty mailboxes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from abacod.clock import Clock
+from abacod.errors import ActorShuttingDown, InvalidField, InvalidMessage, TooLarge
+from abacod.ids import ActorId, ExecutionId, new_execution_id
+from abacod.models.actor import Actor
+from abacod.models.execution import Execution
+from abacod.models.message import BINARY_OMITTED, MAX_ENVIRONMENT_STRING_BYTES, Message
+from abacod.models.states import ActorStatus, ExecutionStatus
+from abacod.models.user import Caller
+from abacod.queue.mailboxes import Mailboxes
+from abacod.services.environment import is_reserved
+from abacod.services.registration import environment_problem
+from abacod.store import actors, executions, messages, users
+from abacod.store.database import Database, Transaction
+
+# Longest text that still fits into `MSG=…` with its closing NUL, in bytes.
+_MAX_TEXT: Final = MAX_ENVIRONMENT_STRING_BYTES - len("MSG=") - 1
+
+
+class Messages:
+    """The use-cases of mailboxes."""
+
+    def __init__(
+        self,
+        database: Database,
+        mailboxes: Mailboxes,
+        clock: Clock,
+        *,
+        messages_dir: Path,
+        max_binary_bytes: int,
+    ) -> None:
+        self._database = database
+        self._mailboxes = mailboxes
+        self._clock = clock
+        self._messages_dir = messages_dir
+        self._max_binary_bytes = max_binary_bytes
+
+    async def send(self, caller: Caller, actor: Actor, message: Message) -> Execution:
+        """Put a text or JSON message into the actor's mailbox; returns once that is on disk.
+
+        Raises:
+            TooLarge: the text does not fit into a container's environment (spec/decisions).
+            InvalidMessage: the text has a NUL character, which no environment can hold.
+            InvalidField: a query parameter cannot be an environment variable.
+            ActorShuttingDown: the actor is being deleted.
+        """
+        text = message.body or ""
+        if len(text.encode()) > _MAX_TEXT:
+            raise TooLarge(
+                f"The message is larger than the {_MAX_TEXT} bytes that fit into a container's environment; send it as "
+                "application/octet-stream instead."
+            )
+        if "\0" in text:
+            raise InvalidMessage("The message contains a NUL character; send it as application/octet-stream instead.")
+        return await self._accept(caller, actor, message, new_execution_id())
+
+    async def send_binary(
+        self, caller: Caller, actor: Actor, body: AsyncIterable[bytes], variables: Mapping[str, str]
+    ) -> Execution:
+        """As `send`, for bytes of any size up to the setting, which go to a file and never lie in memory as a whole."""
+        execution_id = new_execution_id()
+        path = self._messages_dir / execution_id
+        message = Message("application/octet-stream", None, BINARY_OMITTED, variables)
+        _check_variables(variables)
+        try:
+            await self._write_file(path, body)
+            return await self._accept(caller, actor, message, execution_id)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def waiting(self, actor: Actor) -> int:
+        """How many messages wait, without those being executed."""
+        return len(self._mailboxes.of(actor.id))
+
+    async def purge(self, actor: Actor) -> None:
+        """Empty the mailbox; the executions of its messages end in ERROR (spec/actors-api 3.3)."""
+        now = self._clock.now()
+
+        def empty(tx: Transaction) -> list[ExecutionId]:
+            removed = messages.remove_waiting(tx, actor.id)
+            for execution_id in removed:
+                executions.fail(tx, execution_id, {"reason": "The mailbox was purged."}, now, None)
+            return removed
+
+        removed = await self._database.write(empty)
+        self._mailboxes.of(actor.id).clear()
+        for execution_id in removed:
+            (self._messages_dir / execution_id).unlink(missing_ok=True)
+
+    async def _accept(self, caller: Caller, actor: Actor, message: Message, execution_id: ExecutionId) -> Execution:
+        _check_variables(message.environment)
+        received = self._clock.now()
+
+        def record(tx: Transaction) -> Execution:
+            status = actors.status_of(tx, actor.id)
+            if status is None or status is ActorStatus.SHUTTING_DOWN:
+                raise ActorShuttingDown
+            account = users.find(tx, caller.tenant, caller.username) if actor.definition.run_as_executor else None
+            execution = Execution(
+                id=execution_id,
+                actor_id=actor.id,
+                tenant=actor.tenant,
+                executor=caller.username,
+                status=ExecutionStatus.SUBMITTED,
+                message_received_time=received,
+                revision=actor.revision,
+                executor_uid=account.uid if account else None,
+                executor_gid=account.gid if account else None,
+            )
+            executions.insert(tx, execution)
+            messages.append(tx, actor.id, execution_id, message)
+            return execution
+
+        # A client that hangs up between the commit and the bell must not leave a message that nobody was told of.
+        return await asyncio.shield(self._recorded(record, actor.id))
+
+    async def _recorded(self, record: Callable[[Transaction], Execution], actor_id: ActorId) -> Execution:
+        execution = await self._database.write(record)
+        self._mailboxes.ring(actor_id)
+        return execution
+
+    async def _write_file(self, path: Path, body: AsyncIterable[bytes]) -> None:
+        size = 0
+        with path.open("xb") as file:
+            async for chunk in body:
+                size += len(chunk)
+                if size > self._max_binary_bytes:
+                    raise TooLarge(f"Message exceeds max content length of: {self._max_binary_bytes}")
+                await asyncio.to_thread(file.write, chunk)
+            await asyncio.to_thread(_sync, file.fileno())
+            # Containers run under any uid.
+            os.fchmod(file.fileno(), 0o444)
+
+
+def _sync(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def _check_variables(variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        if is_reserved(name):
+            continue  # ignored, not refused (spec/actors-api 3.2)
+        if problem := environment_problem(name, value):
+            raise InvalidField(f"Invalid query parameter {name!r}: {problem}.")

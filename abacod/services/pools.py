@@ -1,0 +1,217 @@
+"""The workers of every actor: made when a message arrives, asked to end, replaced when the actor changes."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import structlog
+
+from abacod.clock import Clock
+from abacod.config import RunSettings, WorkerSettings
+from abacod.errors import EngineUnavailable, ImageMissing
+from abacod.ids import ActorId, WorkerId
+from abacod.models.actor import READY_MESSAGE, Actor
+from abacod.models.execution import Execution
+from abacod.models.states import ActorStatus, WorkerStatus
+from abacod.queue.mailboxes import Mailboxes
+from abacod.runtime.run import Runtime
+from abacod.services.engine_watch import EngineWatch
+from abacod.services.executor import Executor
+from abacod.services.worker import Worker, WorkerTools
+from abacod.store import actors
+from abacod.store.database import Database
+
+_log = structlog.get_logger()
+
+
+class Pools:
+    """All workers. `run` is the task in whose group they live; no worker starts before `open_for_work`."""
+
+    def __init__(
+        self,
+        database: Database,
+        mailboxes: Mailboxes,
+        executor: Executor,
+        runtime: Runtime,
+        engine: EngineWatch,
+        *,
+        workers: WorkerSettings,
+        runs: RunSettings,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._mailboxes = mailboxes
+        self._executor = executor
+        self._runtime = runtime
+        self._settings = workers
+        self._tools = WorkerTools(executor, engine, clock, runs, prepare=self._prepare, current=self._current)
+        self._pools: dict[ActorId, dict[WorkerId, Worker]] = {}
+        self._starved: dict[ActorId, None] = {}
+        self._open = asyncio.Event()
+        self._draining = False
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Give every actor a worker as soon as something arrives for it."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await self._open.wait()
+            while True:
+                for actor_id in await self._mailboxes.arrivals():
+                    await self._ensure_one(actor_id)
+
+    def open_for_work(self) -> None:
+        """Let workers start: what an earlier daemon left running has been taken up."""
+        self._open.set()
+
+    # --- asked by others ----------------------------------------------------------------------------------------
+
+    def workers_of(self, actor_id: ActorId) -> list[Worker]:
+        """The actor's workers, oldest first."""
+        return list(self._pools.get(actor_id, {}).values())
+
+    def all_workers(self) -> list[Worker]:
+        """The workers of all actors."""
+        return [worker for pool in self._pools.values() for worker in pool.values()]
+
+    def adopt(self, actor: Actor, execution: Execution) -> None:
+        """Give an execution that runs already to a worker."""
+        self._start(actor, adopted=execution)
+
+    def limit_of(self, actor: Actor) -> int:
+        """How many workers the actor may have (spec/actors-api 6.3)."""
+        if not actor.definition.stateless:
+            return 1
+        return actor.definition.max_workers or self._settings.max_per_actor
+
+    def viable(self, actor_id: ActorId) -> list[Worker]:
+        """The actor's workers that take messages now or will."""
+        return [worker for worker in self.workers_of(actor_id) if worker.status.viable]
+
+    def grow(self, actor: Actor, wanted: int) -> int:
+        """Start workers until the actor has `wanted` viable ones, as far as the machine's limit allows; how many started."""
+        started = 0
+        while len(self.viable(actor.id)) < wanted and self._has_room():
+            self._start(actor)
+            started += 1
+        return started
+
+    def renew(self, actor: Actor) -> None:
+        """The actor has a new revision: a new worker fetches its image, the old ones end after what they do now."""
+        for worker in self.workers_of(actor.id):
+            worker.stop()
+        if self._has_room():
+            self._start(actor)
+        else:
+            self._starved[actor.id] = None
+
+    async def close(self, actor_id: ActorId, timeout: float) -> bool:
+        """End all workers of an actor that is being deleted, halting what they run; False if some still end after `timeout`
+        seconds."""
+        workers = self.workers_of(actor_id)
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            if worker.executing:
+                await self._executor.halt(worker.executing)
+        tasks = [worker.task for worker in workers if worker.task]
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=timeout)
+            return not pending
+        return True
+
+    async def drain(self, timeout: float) -> None:
+        """Let running executions end for up to `timeout` seconds; those that still run then go on without the daemon."""
+        self._draining = True
+        workers = self.all_workers()
+        for worker in workers:
+            worker.stop()
+        tasks = [worker.task for worker in workers if worker.task]
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=timeout)
+            if pending:
+                _log.warning("executions_left_running", executions=sorted(self._executor.running))
+
+    # --- starting and ending ------------------------------------------------------------------------------------
+
+    async def _ensure_one(self, actor_id: ActorId) -> None:
+        if self._draining or self.viable(actor_id):
+            return
+        actor = await self._database.read(partial(actors.find, actor_id=actor_id))
+        if actor is None or actor.status in (ActorStatus.ERROR, ActorStatus.SHUTTING_DOWN):
+            return
+        if self._has_room():
+            self._start(actor)
+        else:
+            self._starved[actor_id] = None
+
+    def _has_room(self) -> bool:
+        """Whether one more worker fits on the machine; an idle worker of another actor makes place."""
+        workers = [worker for worker in self.all_workers() if worker.status.viable]
+        if len(workers) < self._settings.max_per_host:
+            return True
+        idle = [worker for worker in workers if worker.status is WorkerStatus.READY]
+        if idle:
+            min(idle, key=lambda worker: worker.last_active).stop()
+        return bool(idle)
+
+    def _start(self, actor: Actor, *, adopted: Execution | None = None) -> None:
+        if self._draining or self._group is None:
+            return
+        pool = self._pools.setdefault(actor.id, {})
+        worker = Worker(
+            actor,
+            self._mailboxes.of(actor.id),
+            self._tools,
+            adopted=adopted,
+            predecessors=[other.task for other in pool.values() if other.task],
+        )
+        pool[worker.id] = worker
+        worker.task = self._group.create_task(self._live(worker), name=f"worker-{worker.id}")
+
+    async def _live(self, worker: Worker) -> None:
+        try:
+            await worker.run()
+        except Exception:  # noqa: BLE001 - see below
+            # A defect in one worker must not take the others along, which share its task group.
+            _log.exception("worker_crashed", worker=worker.id, actor=worker.actor.id)
+        finally:
+            pool = self._pools[worker.actor.id]
+            del pool[worker.id]
+            if not pool:
+                del self._pools[worker.actor.id]
+            self._look_again(worker.actor.id)
+
+    def _look_again(self, ended_for: ActorId) -> None:
+        """A place is free: wake those who wait for one, and the actor itself if messages came meanwhile."""
+        if len(self._mailboxes.of(ended_for)):
+            self._mailboxes.wake(ended_for)
+        for actor_id in self._starved:
+            self._mailboxes.wake(actor_id)
+        self._starved.clear()
+
+    # --- tools of the workers -----------------------------------------------------------------------------------
+
+    async def _current(self, actor: Actor) -> Actor | None:
+        now = await self._database.read(partial(actors.find, actor_id=actor.id))
+        return None if now is None or now.status is ActorStatus.SHUTTING_DOWN else now
+
+    async def _prepare(self, actor: Actor) -> None:
+        now = await self._current(actor)
+        image = actor.definition.image
+        try:
+            # Once READY the image is here; asking the registry at every start would only cost time.
+            await self._runtime.prepare(image, fresh=now is None or now.status is not ActorStatus.READY)
+        except ImageMissing as error:
+            await self._set_status(actor, ActorStatus.ERROR, error.message)
+            _log.warning("image_missing", actor=actor.id, image=image, error=error.message)
+            raise
+        except EngineUnavailable:
+            raise
+        await self._set_status(actor, ActorStatus.READY, READY_MESSAGE)
+
+    async def _set_status(self, actor: Actor, status: ActorStatus, message: str) -> None:
+        if actor.status is status and actor.status_message == message:
+            return
+        await self._database.write(lambda tx: actors.set_status(tx, actor.id, status, message, revision=actor.revision))

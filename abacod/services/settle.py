@@ -1,0 +1,98 @@
+"""The end of an execution: its record, the rest of its log and its message's acknowledgement, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from abacod.clock import Clock
+from abacod.config import LogSettings
+from abacod.errors import StorageUnavailable
+from abacod.ids import ExecutionId
+from abacod.models.actor import Actor
+from abacod.models.execution import Execution
+from abacod.runtime.run import Outcome
+from abacod.services.progress import Progress
+from abacod.store import executions, messages
+from abacod.store.database import Database, Transaction
+
+# Pauses between tries to write a result while the disk refuses, in seconds.
+_FIRST_RETRY: Final = 0.5
+_LAST_RETRY: Final = 30.0
+
+_log = structlog.get_logger()
+
+
+class Settlement:
+    """Writes how executions ended, and does not give up: a result that is not on disk would be lost."""
+
+    def __init__(self, database: Database, settings: LogSettings, clock: Clock, messages_dir: Path) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._messages_dir = messages_dir
+
+    async def complete(self, execution: Execution, actor: Actor | None, outcome: Outcome, progress: Progress) -> None:
+        """The container ended, whatever its exit code.
+
+        Raises:
+            IllegalTransition: the execution was settled before.
+        """
+        record = replace(
+            execution,
+            start_time=execution.start_time or outcome.started_at,
+            finish_time=outcome.finished_at,
+            runtime=max(0, int((outcome.finished_at - outcome.started_at).total_seconds())),
+            cpu=outcome.cpu,
+            io=outcome.io,
+            exit_code=outcome.exit_code,
+            final_state=outcome.final_state,
+        )
+        log_expires = self._log_expires(actor)
+
+        def settle(tx: Transaction) -> None:
+            executions.complete(tx, record, log_expires)
+            progress.finish(tx)
+            messages.remove(tx, execution.id)
+
+        await self._write(settle, execution.id)
+        _log.info("execution_complete", execution=execution.id, actor=execution.actor_id, exit_code=outcome.exit_code)
+
+    async def fail(
+        self, execution_id: ExecutionId, actor: Actor | None, reason: str, progress: Progress | None = None
+    ) -> None:
+        """The platform could not run the execution to its end; `reason` is shown in its `final_state`."""
+        log_expires = self._log_expires(actor)
+        finished = self._clock.now()
+
+        def settle(tx: Transaction) -> None:
+            if executions.fail(tx, execution_id, {"reason": reason}, finished, log_expires):
+                messages.remove(tx, execution_id)
+                if progress:
+                    progress.finish(tx)
+
+        await self._write(settle, execution_id)
+        _log.warning("execution_failed", execution=execution_id, reason=reason)
+
+    async def _write(self, settle: Callable[[Transaction], None], execution_id: ExecutionId) -> None:
+        pause = _FIRST_RETRY
+        while True:
+            try:
+                await self._database.write(settle)
+                break
+            except StorageUnavailable as error:
+                _log.error("execution_not_settled", execution=execution_id, error=error.message)
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, _LAST_RETRY)
+        (self._messages_dir / execution_id).unlink(missing_ok=True)
+
+    def _log_expires(self, actor: Actor | None) -> datetime | None:
+        """When the log's time has passed; None is never (spec/actors-api 4.4)."""
+        wanted = actor.definition.log_ex if actor else None
+        seconds = self._settings.ttl_seconds if wanted is None else min(wanted, self._settings.ttl_limit_seconds)
+        return None if seconds <= 0 else self._clock.now() + timedelta(seconds=seconds)

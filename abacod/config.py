@@ -6,9 +6,10 @@ default and one line of help, from which `docs/reference/settings.md` is generat
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -220,6 +221,26 @@ class Settings(BaseSettings):
         return (self.server.public_url or f"http://{self.server.host}:{self.server.port}").rstrip("/")
 
     @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return self.data_dir / "abacod.db"
+
+    @property
+    def signing_key_path(self) -> Path:
+        """The private key that signs tokens."""
+        return self.data_dir / "signing-key.pem"
+
+    @property
+    def messages_dir(self) -> Path:
+        """Where binary messages wait, a file each."""
+        return self.data_dir / "messages"
+
+    @property
+    def lock_path(self) -> Path:
+        """The file that a running daemon holds locked, so that a second one does not use the same data."""
+        return self.data_dir / "abacod.lock"
+
+    @property
     def tenants(self) -> tuple[str, ...]:
         """All tenants this server knows, the default one first."""
         return tuple(dict.fromkeys((self.auth.default_tenant, *self.auth.tenants)))
@@ -273,3 +294,15 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
         elif value is not None:
             given[name] = value
     return given
+
+
+class EngineEnvironment(NamedTuple):
+    """What the environment tells about the place of the container engine; None where a variable is not set."""
+
+    docker_host: str | None = None
+    runtime_dir: str | None = None
+
+
+def engine_environment() -> EngineEnvironment:
+    """Read `DOCKER_HOST` and `XDG_RUNTIME_DIR`, which every tool that talks to an engine honours."""
+    return EngineEnvironment(os.environ.get("DOCKER_HOST") or None, os.environ.get("XDG_RUNTIME_DIR") or None)

@@ -138,3 +138,7 @@ class Runtime(Protocol):
     async def found(self) -> list[FoundRun]:
         """All containers that this daemon's data directory ever made and that are still on the engine."""
         ...
+
+    async def close(self) -> None:
+        """Let go of the engine; containers stay as they are."""
+        ...

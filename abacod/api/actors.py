@@ -1,0 +1,262 @@
+"""Actors over HTTP: list, register, show, update, delete, state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from abacod.api.body import parse_json, read_fields, read_text
+from abacod.api.calls import Call, Dialect
+from abacod.api.reply import Replies, moment
+from abacod.errors import BadRequest, InvalidField
+from abacod.models.actor import Actor, ActorDefinition
+from abacod.services.actors import Actors
+from abacod.services.status import Status
+
+_MAX_INT: Final = 2**53
+
+
+def _boolean(value: object) -> object:
+    """True and false, as JSON or as text; the number 1 is none (spec/actors-api 1.5)."""
+    if isinstance(value, bool):
+        return value
+    texts = {"true": True, "1": True, "false": False, "0": False}
+    if isinstance(value, str) and value.lower() in texts:
+        return texts[value.lower()]
+    raise ValueError("give true or false")
+
+
+def _integer(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("give a whole number")
+    try:
+        number = int(value)
+    except ValueError:
+        raise ValueError("give a whole number") from None
+    if abs(number) > _MAX_INT:
+        raise ValueError("give a number nearer to zero")
+    return number
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("give a text")
+    return value
+
+
+def _hints(value: object) -> object:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list) or not all(isinstance(hint, str | int | float) for hint in value):
+        raise ValueError("give a list of texts")
+    return tuple(str(hint) for hint in value)
+
+
+def _variables(value: object) -> object:
+    if not isinstance(value, dict):
+        raise ValueError("give an object of names and texts")
+    for name, text in value.items():
+        if not isinstance(text, str):
+            raise ValueError(f"the value of {name!r} is no text; put it in quotes")
+    return value
+
+
+_Boolean = Annotated[bool, BeforeValidator(_boolean)]
+_Integer = Annotated[int, BeforeValidator(_integer)]
+_Text = Annotated[str, BeforeValidator(_text)]
+
+
+class Registration(BaseModel):
+    """The fields of a registration or update; null means not given, unknown fields are ignored (spec/actors-api 1.6)."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    image: _Text = Field(min_length=1, description="The Docker image of the actor.")
+    name: _Text | None = Field(None, description="A name for the actor.")
+    description: _Text | None = Field(None, description="A description of the actor.")
+    default_environment: Annotated[dict[str, str] | None, BeforeValidator(_variables)] = Field(
+        None, description="Environment variables of every execution, as an object of texts."
+    )
+    hints: Annotated[tuple[str, ...] | None, BeforeValidator(_hints)] = Field(None, description="A list of tags.")
+    link: _Text | None = Field(None, description="Id or alias of the actor that gets this one's events.")
+    webhook: _Text | None = Field(None, description="URL that gets this actor's events.")
+    stateless: _Boolean | None = Field(None, description="Whether the actor keeps no state: true or false.")
+    token: _Boolean | None = Field(None, description="Whether executions get an access token: true or false.")
+    privileged: _Boolean | None = Field(None, description="Whether containers are privileged: true or false.")
+    use_container_uid: _Boolean | None = Field(None, description="Whether to run as the image's user: true or false.")
+    run_as_executor: _Boolean | None = Field(None, description="Whether to run as the sender: true or false.")
+    max_workers: _Integer | None = Field(None, description="Most workers at a time, a whole number.")
+    max_cpus: _Integer | None = Field(None, description="CPU limit in billionths of a CPU, a whole number.")
+    mem_limit: _Text | None = Field(None, description="Memory limit, as 512m or 3g.")
+    queue: _Text | None = Field(None, description="The queue whose workers serve the actor.")
+    log_ex: _Integer | None = Field(None, description="Life time of logs in seconds, a whole number.")
+    cron_schedule: _Text | None = Field(None, description="When to run by itself, as: yyyy-mm-dd hh + 1 day.")
+    cron_on: _Boolean | None = Field(None, description="Whether the schedule is on: true or false.")
+    type: _Text | None = Field(None, description="none, bin or json; has no effect.")
+    force: _Boolean | None = Field(None, description="Whether an update fetches the image again: true or false.")
+
+    def definition(self, defaults: ActorDefinition) -> ActorDefinition:
+        """The definition asked for, with `defaults` for what is not given."""
+        given = {name: value for name, value in self.model_dump(exclude={"force"}).items() if value is not None}
+        return replace(defaults, **given)
+
+
+class ActorsApi:
+    """Handlers for actors."""
+
+    def __init__(
+        self, actors: Actors, status: Status, replies: Replies, *, max_text_bytes: int, default_token: bool
+    ) -> None:
+        self._actors = actors
+        self._status = status
+        self._replies = replies
+        self._max_text_bytes = max_text_bytes
+        self._default_token = default_token
+
+    async def list_all(self, call: Call) -> web.StreamResponse:
+        """GET /"""
+        actors = await self._actors.listed(call.caller)
+        return self._replies.ok(call, [self._shown(actor, call) for actor in actors], "Actors retrieved successfully.")
+
+    async def create(self, call: Call) -> web.StreamResponse:
+        """POST /"""
+        registration = await self._registration(call)
+        definition = registration.definition(ActorDefinition(image=registration.image))
+        if definition.cron_schedule is not None and registration.cron_on is None:
+            definition = replace(definition, cron_on=True)
+        actor = await self._actors.create(call.caller, definition)
+        return self._replies.created(call, self._shown(actor, call), "Actor created successfully.")
+
+    async def show(self, call: Call) -> web.StreamResponse:
+        """GET /{actor}"""
+        return self._replies.ok(call, self._shown(call.actor, call), "Actor retrieved successfully.")
+
+    async def update(self, call: Call) -> web.StreamResponse:
+        """PUT /{actor}: what is not given returns to its default, but for four fields (spec/decisions: PUT)."""
+        registration = await self._registration(call)
+        before = call.actor.definition
+        definition = registration.definition(
+            ActorDefinition(
+                image=registration.image,
+                name=before.name,
+                stateless=before.stateless,
+                cron_on=before.cron_on,
+            )
+        )
+        if definition.cron_schedule is not None and before.cron_schedule is None and registration.cron_on is None:
+            definition = replace(definition, cron_on=True)
+        force = bool(registration.force)
+        actor = await self._actors.update(call.caller, call.actor.id, definition, force=force)
+        return self._replies.ok(call, self._shown(actor, call), "Actor updated successfully.")
+
+    async def delete(self, call: Call) -> web.StreamResponse:
+        """DELETE /{actor}"""
+        message = "Actor deleted successfully."
+        if not await self._actors.delete(call.actor):
+            message = "Actor deleted successfully, though Abaco is still cleaning up some of the actor's resources."
+        return self._replies.ok(call, None, message)
+
+    async def state(self, call: Call) -> web.StreamResponse:
+        """GET /{actor}/state"""
+        return self._replies.ok(call, {"state": call.actor.state}, "Actor state retrieved successfully.")
+
+    async def set_state(self, call: Call) -> web.StreamResponse:
+        """POST /{actor}/state: any JSON value."""
+        try:
+            state = parse_json(await read_text(call.request, self._max_text_bytes))
+        except BadRequest as error:
+            raise BadRequest(
+                f"Invalid actor state description: state must be JSON serializable. {error.message}"
+            ) from error
+        actor = await self._actors.set_state(call.actor, state)
+        return self._replies.ok(call, self._shown(actor, call), "State updated successfully.")
+
+    async def _registration(self, call: Call) -> Registration:
+        fields = await read_fields(call.request, call.query, self._max_text_bytes)
+        given = {name: _structured(name, value) for name, value in fields.items() if value is not None}
+        try:
+            return Registration.model_validate(given)
+        except ValidationError as error:
+            raise InvalidField(f"Invalid actor description: {_problems(error)}") from error
+
+    def _shown(self, actor: Actor, call: Call) -> dict[str, Any]:
+        shown = actor_fields(actor, call.dialect, self._replies)
+        if actor.definition.token is None:
+            # The reference service shows a text where the user gave nothing (spec/decisions).
+            shown["token"] = (
+                str(self._default_token).lower() if self._replies.compat == "abaco" else self._default_token
+            )
+        if self._status.engine_trouble:
+            shown["status_message"] = f"{self._status.engine_trouble} Messages are kept and run once it answers."
+        return shown
+
+
+def actor_fields(actor: Actor, dialect: Dialect, replies: Replies) -> dict[str, Any]:
+    """The actor as the API shows it (spec/actors-api 1.8)."""
+    definition = actor.definition
+    own = replies.actor_link(dialect, actor.id)
+    return {
+        "id": actor.id,
+        "name": definition.name,
+        "description": definition.description,
+        "image": definition.image,
+        "owner": actor.owner,
+        "status": actor.status,
+        "status_message": actor.status_message,
+        "create_time": moment(actor.create_time),
+        "last_update_time": moment(actor.last_update_time),
+        "stateless": definition.stateless,
+        "state": actor.state,
+        "type": definition.type,
+        "link": definition.link,
+        "webhook": definition.webhook,
+        "hints": list(definition.hints),
+        "token": definition.token,
+        "privileged": definition.privileged,
+        "use_container_uid": definition.use_container_uid,
+        "run_as_executor": definition.run_as_executor,
+        "default_environment": dict(definition.default_environment),
+        "mounts": [
+            {"host_path": mount.host_path, "container_path": mount.container_path, "mode": mount.mode}
+            for mount in actor.mounts
+        ],
+        "max_workers": definition.max_workers,
+        "max_cpus": definition.max_cpus,
+        "mem_limit": definition.mem_limit,
+        "queue": definition.queue,
+        "revision": actor.revision,
+        "log_ex": definition.log_ex,
+        "cron_schedule": definition.cron_schedule,
+        "cron_on": definition.cron_on,
+        "cron_next_ex": actor.cron_next_ex,
+        "uid": actor.uid,
+        "gid": actor.gid,
+        "tasdir": actor.tasdir,
+        "_links": {
+            "self": own,
+            "owner": replies.profile_link(dialect, actor.owner),
+            "executions": f"{own}/executions",
+        },
+    }
+
+
+def _structured(name: str, value: Any) -> Any:
+    """A form or query can carry an object only as JSON text."""
+    if name == "default_environment" and isinstance(value, str) and value.lstrip().startswith("{"):
+        return parse_json(value)
+    return value
+
+
+def _problems(error: ValidationError) -> Mapping[str, str]:
+    """Field by field: what is wrong and what to give."""
+    problems: dict[str, str] = {}
+    for item in error.errors(include_url=False, include_context=False):
+        field = str(item["loc"][0])
+        help_text = Registration.model_fields[field].description or ""
+        problem = f"{item['msg'].removeprefix('Value error, ')}. {help_text}"
+        problems.setdefault(field, problem)
+    return problems

@@ -1,0 +1,88 @@
+"""One request on its way through the API: who calls, what the address names, and how the answer is spelled."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from aiohttp import web
+
+from abacod.errors import ActorNotFound, NotAuthenticated
+from abacod.models.actor import Actor
+from abacod.models.user import Caller, Level
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one URL prefix speaks (spec/decisions: URL prefixes): its field names, and the paths its links have."""
+
+    prefix: str
+    camel_case: bool
+    links: str
+    profiles: str
+
+
+DIALECTS: Final = (
+    Dialect("/v3/actors", camel_case=False, links="/v3/actors", profiles="/v3/oauth2/profiles"),
+    Dialect("/actors/v2", camel_case=True, links="/actors/v2", profiles="/profiles/v2"),
+    Dialect("/actors", camel_case=False, links="/v3/actors", profiles="/v3/oauth2/profiles"),
+)
+"""The more precise prefix comes first."""
+
+PLAIN: Final = DIALECTS[0]
+"""For addresses outside the actors API."""
+
+
+class Need(Enum):
+    """What a route asks of its caller."""
+
+    NOTHING = None
+    USER = "user"
+    READ = Level.READ
+    EXECUTE = Level.EXECUTE
+    UPDATE = Level.UPDATE
+    ADMIN_AND_READ = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request whose caller has been authenticated and may do what the route asks.
+
+    `parameters` are the parts of the path; `query` the query's pairs in order.
+    """
+
+    request: web.Request
+    dialect: Dialect
+    parameters: Mapping[str, str]
+    query: tuple[tuple[str, str], ...]
+    known_caller: Caller | None = None
+    named_actor: Actor | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls; only for routes that need somebody."""
+        if self.known_caller is None:
+            raise NotAuthenticated
+        return self.known_caller
+
+    @property
+    def actor(self) -> Actor:
+        """The actor that the path names; only for routes that need a level on it."""
+        if self.named_actor is None:
+            raise ActorNotFound
+        return self.named_actor
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method at one path; `{name}` in the path is a parameter."""
+
+    method: str
+    path: str
+    handler: Handler
+    need: Need

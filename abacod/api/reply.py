@@ -1,0 +1,90 @@
+"""Answers: the envelope, the spelling of field names, links and times (spec/actors-api 1.3-1.5)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from aiohttp import web
+
+from abacod import __version__
+from abacod.api.calls import Call, Dialect
+from abacod.clock import isoformat
+from abacod.errors import AbacoError
+from abacod.ids import ActorId, ExecutionId, Username
+
+Compat = Literal["documented", "abaco"]
+
+NEVER: Final = "None"
+"""What fields show that hold a time that has not come yet, where clients want a non-empty text (spec/actors-api 1.5)."""
+
+_UNDERSCORE: Final = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
+
+
+class Replies:
+    """Makes responses. `public_url` is the base of all links."""
+
+    def __init__(self, public_url: str, compat: Compat) -> None:
+        self.public_url = public_url
+        self.compat = compat
+
+    def ok(self, call: Call, result: Any, message: str) -> web.Response:
+        """200 with an object, or a list of objects, whose field names follow the dialect."""
+        return envelope(_spelled(result, call.dialect), message, status=200)
+
+    def created(self, call: Call, result: Any, message: str) -> web.Response:
+        """201, or 200 as the reference service answered (spec/decisions)."""
+        return envelope(_spelled(result, call.dialect), message, status=200 if self.compat == "abaco" else 201)
+
+    def as_is(self, result: Any, message: str) -> web.Response:
+        """200 with a result whose names do not follow the dialect."""
+        return envelope(result, message, status=200)
+
+    def error(self, error: AbacoError) -> web.Response:
+        """The envelope of an error."""
+        status = error.status
+        if self.compat == "abaco" and error.abaco_status is not None:
+            status = error.abaco_status
+        return envelope(error.result, error.message, status=status, kind="error")
+
+    def actor_link(self, dialect: Dialect, actor_id: ActorId) -> str:
+        """The address of an actor."""
+        return f"{self.public_url}{dialect.links}/{actor_id}"
+
+    def execution_link(self, dialect: Dialect, actor_id: ActorId, execution_id: ExecutionId) -> str:
+        """The address of an execution."""
+        return f"{self.actor_link(dialect, actor_id)}/executions/{execution_id}"
+
+    def profile_link(self, dialect: Dialect, username: Username) -> str:
+        """The address of a user's profile."""
+        return f"{self.public_url}{dialect.profiles}/{username}"
+
+
+def envelope(result: Any, message: str, *, status: int, kind: Literal["success", "error"] = "success") -> web.Response:
+    """A JSON response with exactly the content type `application/json`, which tapipy compares for equality."""
+    body = json.dumps({"message": message, "result": result, "status": kind, "version": __version__})
+    return web.Response(body=body.encode(), status=status, content_type="application/json")
+
+
+def moment(value: datetime | None) -> str | None:
+    """A time as the API shows it."""
+    return None if value is None else isoformat(value)
+
+
+def camel_case(name: str) -> str:
+    """`execution_id` to `executionId`; a leading underscore stays."""
+    return _UNDERSCORE.sub(lambda match: match[1].upper(), name)
+
+
+def _spelled(result: Any, dialect: Dialect) -> Any:
+    """Top-level names follow the dialect; what is inside stays as it is (spec/actors-api 1.4)."""
+    if not dialect.camel_case:
+        return result
+    if isinstance(result, list):
+        return [_spelled(item, dialect) for item in result]
+    if isinstance(result, Mapping):
+        return {camel_case(name): value for name, value in result.items()}
+    return result

@@ -1,0 +1,123 @@
+"""The HTTP application: one entry for every request, which finds the route, checks the caller and maps errors."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from abacod.api.body import parse_query
+from abacod.api.calls import Call, Need, Route
+from abacod.api.reply import Replies
+from abacod.api.router import Router
+from abacod.errors import AbacoError, BadRequest, NotAuthenticated
+from abacod.models.user import Caller, Level
+from abacod.services.access import Access, require_admin
+from abacod.services.accounts import Accounts
+
+# Longest request line and header field; Abaco's search puts much into the query. In bytes.
+_MAX_LINE: Final = 65_536
+
+_METHODS: Final = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
+_log = structlog.get_logger()
+
+
+class Entry:
+    """Serves requests by the table of routes."""
+
+    def __init__(self, router: Router, accounts: Accounts, access: Access, replies: Replies) -> None:
+        self._router = router
+        self._accounts = accounts
+        self._access = access
+        self._replies = replies
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request; every failure becomes an envelope."""
+        if request.method == "OPTIONS":
+            return _preflight(request)
+        try:
+            response = await self._answer(request)
+        except AbacoError as error:
+            response = self._refusal(request, error)
+        except (json.JSONDecodeError, UnicodeError, RecursionError, OverflowError) as error:
+            # Input that got past the readers; it is the caller's, and must not look like a failure of ours.
+            _log.exception("input_not_understood", path=request.path)
+            response = self._refusal(request, _not_understood(error))
+        except web.HTTPException:
+            raise
+        except Exception:  # noqa: BLE001 - see below
+            # The top of every request: a defect must cost this request only, and its details belong in the log.
+            _log.exception("request_crashed", method=request.method, path=request.path)
+            response = self._replies.error(AbacoError("Internal server error; the server's log has the details."))
+        if not response.prepared:
+            _allow_origin(request, response)
+        return response
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        raw_path, _, raw_query = request.raw_path.partition("?")
+        route, dialect, parameters = self._router.find(request.method, raw_path)
+        query = parse_query(raw_query.partition("#")[0])
+        if route.need is Need.NOTHING:
+            return await route.handler(Call(request, dialect, parameters, query))
+        caller = await self._caller(request)
+        actor = None
+        if route.need is Need.ADMIN_AND_READ:
+            require_admin(caller)
+        level = _level(route)
+        if level is not None:
+            actor = await self._access.actor(caller, parameters["actor"], level)
+        return await route.handler(Call(request, dialect, parameters, query, caller, actor))
+
+    async def _caller(self, request: web.Request) -> Caller:
+        token = request.headers.get("X-Tapis-Token")
+        if token is None:
+            scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+            token = credentials.strip() if scheme.lower() == "bearer" else None
+        if not token:
+            raise NotAuthenticated
+        return await self._accounts.caller_of(token)
+
+    def _refusal(self, request: web.Request, error: AbacoError) -> web.Response:
+        _log.info("request_refused", method=request.method, path=request.path, error=error.code, text=error.message)
+        return self._replies.error(error)
+
+
+def application(entry: Entry, max_text_bytes: int) -> web.Application:
+    """The aiohttp application around the entry."""
+    app = web.Application(
+        client_max_size=max_text_bytes,
+        handler_args={"max_line_size": _MAX_LINE, "max_field_size": _MAX_LINE},
+    )
+    app.router.add_route("*", "/{path:.*}", entry.serve)
+    return app
+
+
+def _level(route: Route) -> Level | None:
+    if route.need is Need.ADMIN_AND_READ:
+        return Level.READ
+    return route.need.value if isinstance(route.need.value, Level) else None
+
+
+def _not_understood(error: Exception) -> AbacoError:
+    return BadRequest(f"The request could not be understood: {error}.")
+
+
+def _preflight(request: web.Request) -> web.Response:
+    """Answer a browser's preflight without credentials (spec/actors-api 7.7)."""
+    response = web.Response(status=200)
+    response.headers["Access-Control-Allow-Methods"] = _METHODS
+    asked = request.headers.get("Access-Control-Request-Headers")
+    if asked:
+        response.headers["Access-Control-Allow-Headers"] = asked
+    _allow_origin(request, response)
+    return response
+
+
+def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
+    origin = request.headers.get("Origin")
+    response.headers["Access-Control-Allow-Origin"] = origin or "*"
+    if origin:
+        response.headers["Vary"] = "Origin"

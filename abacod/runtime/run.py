@@ -68,7 +68,7 @@ class RunSink(Protocol):
         ...
 
     async def log(self, data: bytes) -> None:
-        """More output of the container, in order, standard output and standard error as they came."""
+        """More output of the container, in order; which of its two outputs came first is known only as far as the engine tells."""
         ...
 
     async def log_restarts(self) -> None:

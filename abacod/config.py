@@ -17,6 +17,7 @@ from pydantic_settings import (
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from abacod.errors import ConfigError
@@ -280,6 +281,8 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
         raise ConfigError(f"Cannot read the configuration file {config}: {error}") from error
     try:
         return Settings(_file=file_values, **_given(flags))  # type: ignore[call-arg]
+    except SettingsError as error:
+        raise ConfigError(f"Invalid configuration. {error}: {error.__cause__}") from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"Invalid configuration. {problems}") from error

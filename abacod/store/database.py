@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import local
@@ -34,6 +35,8 @@ Transaction = sqlite3.Connection
 _LARGEST_BATCH: Final = 512
 # The write-ahead log is folded back into the file every that many pages (of 4 KiB).
 _CHECKPOINT_PAGES: Final = 4000
+# Pause before a lock is tried again, in seconds.
+_LOCK_PAUSE: Final = 0.01
 
 _log = structlog.get_logger()
 
@@ -53,9 +56,7 @@ class Database:
         self._path = path
         self._settings = settings
         self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
-        self._reader_threads = ThreadPoolExecutor(
-            settings.readers, thread_name_prefix="store-reader", initializer=self._open_reader
-        )
+        self._reader_threads = ThreadPoolExecutor(settings.readers, thread_name_prefix="store-reader")
         self._reader = local()
         self._readers: list[sqlite3.Connection] = []
         self._connection: sqlite3.Connection | None = None
@@ -149,20 +150,17 @@ class Database:
                 write.error = write.error or unavailable
 
     def _open_writer(self) -> None:
-        connection = sqlite3.connect(
-            self._path, timeout=self._settings.busy_timeout_seconds, isolation_level=None, check_same_thread=False
-        )
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {self._settings.synchronous}")
-        connection.execute("PRAGMA foreign_keys = ON")
+        connection = _connect(self._path, self._settings)
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        migrate(connection)
         self._connection = connection
 
     # --- the readers --------------------------------------------------------------------------------------------
 
-    def _open_reader(self) -> None:
+    def _reader_of_this_thread(self) -> sqlite3.Connection:
+        """A connection that cannot write, opened at the thread's first question."""
+        known: sqlite3.Connection | None = getattr(self._reader, "connection", None)
+        if known is not None:
+            return known
         connection = sqlite3.connect(
             f"{self._path.as_uri()}?mode=ro",
             uri=True,
@@ -174,10 +172,11 @@ class Database:
         connection.execute("PRAGMA query_only = ON")
         self._reader.connection = connection
         self._readers.append(connection)
+        return connection
 
     def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return question(self._reader.connection)
+            return question(self._reader_of_this_thread())
         except sqlite3.Error as error:
             raise StorageUnavailable(f"The database cannot be read at the moment: {error}.") from error
 
@@ -202,18 +201,51 @@ def _resolve(write: _Write) -> None:
         write.done.set_result(write.result)
 
 
-def connect_beside_daemon(path: Path, settings: StoreSettings) -> sqlite3.Connection:
+@contextmanager
+def beside_daemon(path: Path, settings: StoreSettings) -> Iterator[Transaction]:
     """A connection for a short-lived process (the command line) that may run beside a daemon.
 
     Each statement commits on its own. The schema is brought up to date if no daemon has done it yet.
+
+    Raises:
+        ConfigError: the file is not a database of this or an earlier version of abacod, or cannot be written.
     """
-    connection = sqlite3.connect(path, timeout=settings.busy_timeout_seconds, isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    migrate(connection)
+    try:
+        with closing(_connect(path, settings)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise ConfigError(f"Cannot use the database {path}: {error}.") from error
+
+
+def _connect(path: Path, settings: StoreSettings) -> sqlite3.Connection:
+    """A connection that writes, to a database with the newest schema."""
+    connection = sqlite3.connect(
+        path, timeout=settings.busy_timeout_seconds, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.row_factory = sqlite3.Row
+        _use_write_ahead_log(connection, settings.busy_timeout_seconds)
+        connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, patience: float) -> None:
+    # Unlike every other statement, this one does not wait for a lock: two processes that meet on a new file would fail.
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(_LOCK_PAUSE)
+        else:
+            return
 
 
 def back_up(path: Path, target: Path) -> None:

@@ -1,0 +1,33 @@
+"""What a stopped daemon must not have left behind."""
+
+from __future__ import annotations
+
+import json
+
+from abacod.config import load_settings
+from abacod.store import facts
+from abacod.store.database import beside_daemon
+from tests.daemon.process import DaemonProcess
+from tests.docker_images import engine
+
+
+async def assert_nothing_left(daemon: DaemonProcess) -> None:
+    """No container of this daemon's data directory on the engine, no running record, no message, no file of one."""
+    settings = load_settings(daemon.config)
+    with beside_daemon(settings.database_path, settings.store) as connection:
+        instance = facts.instance_id(connection)
+        open_records = connection.execute(
+            "SELECT count(*) FROM executions WHERE status IN ('SUBMITTED', 'RUNNING')"
+        ).fetchone()[0]
+        messages = connection.execute("SELECT count(*) FROM messages").fetchone()[0]
+    assert (open_records, messages) == (0, 0)
+    assert list(settings.messages_dir.iterdir()) == []
+    here = engine()
+    try:
+        with here.client() as client:
+            found = await client.containers.list(
+                all=True, filters=json.dumps({"label": [f"abacod.instance={instance}"]})
+            )
+    finally:
+        await here.close()
+    assert found == []

@@ -1,0 +1,159 @@
+"""`abacod serve` as a process: started, killed hard, started again; its log lines are the events that tests wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from abacod.clock import SystemClock
+from abacod.config import load_settings
+from abacod.ids import TenantId, Username
+from abacod.models.user import Role, User
+from abacod.services.tokens import SigningKey, Tokens
+from abacod.store import users
+from abacod.store.database import beside_daemon
+
+Event = dict[str, Any]
+
+
+class DaemonProcess:
+    """One data directory, and at most one daemon on it at a time."""
+
+    def __init__(self, folder: Path, settings: str = "") -> None:
+        """`settings` is TOML that is added to what every test needs."""
+        self.folder = folder
+        self.config = folder / "abacod.toml"
+        self.data_dir = folder / "data"
+        self.port = _free_port()
+        self.config.write_text(
+            f'data_dir = "{self.data_dir}"\n{settings}\n[daemon_log]\nstyle = "json"\nlevel = "debug"\n'
+        )
+        self.events: list[Event] = []
+        self.process: asyncio.subprocess.Process | None = None
+        self._changed = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the daemon listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Start the daemon; returns when it has told its service manager that it is ready."""
+        # Not in the test's folder: a socket's path may have only 108 bytes.
+        with tempfile.TemporaryDirectory() as place, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            address = str(Path(place) / "notify")
+            notify.bind(address)
+            notify.setblocking(False)
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "abacod", "serve", "--config", str(self.config), "--port", str(self.port)),
+                env=os.environ | {"NOTIFY_SOCKET": address},
+                stderr=asyncio.subprocess.PIPE,
+                limit=2**20,
+            )
+            self._reader = asyncio.create_task(self._read_events(self.process))
+            message = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(notify, 1024))
+            exit_ = asyncio.ensure_future(self.process.wait())
+            done, _ = await asyncio.wait({message, exit_}, return_when=asyncio.FIRST_COMPLETED)
+            for waiting in (message, exit_):
+                waiting.cancel()
+            if message not in done:
+                raise AssertionError(f"the daemon ended at its start: {self.events}")
+            assert message.result() == b"READY=1"
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        return await self._end(signal.SIGTERM)
+
+    async def event(self, matches: Callable[[Event], bool], *, since: int = 0) -> Event:
+        """The first log line from number `since` on that matches; waits for it."""
+        while True:
+            for event in self.events[since:]:
+                if matches(event):
+                    return event
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def ended(self, execution_ids: set[str]) -> None:
+        """Wait until all of these executions are settled, by the log lines of all daemons so far."""
+        for execution_id in execution_ids:
+            await self.event(
+                lambda event, wanted=execution_id: (
+                    event.get("execution") == wanted and event["event"] in ("execution_complete", "execution_failed")
+                )
+            )
+
+    def token(self, name: str, *roles: Role) -> str:
+        """A token of a user, who is added if there is none; works beside the daemon and without one."""
+        settings = load_settings(self.config, server={"port": self.port})
+        self.data_dir.mkdir(mode=0o700, exist_ok=True)
+        tenant, username = TenantId(settings.auth.default_tenant), Username(name)
+        with beside_daemon(settings.database_path, settings.store) as connection:
+            user = users.find(connection, tenant, username)
+            if user is None:
+                user = User(tenant, username, frozenset(roles), SystemClock().now())
+                users.insert(connection, user, "no password fits this")
+        key = SigningKey.at(settings.signing_key_path)
+        return Tokens(key, settings.auth, settings.public_url, SystemClock()).issue(user, "access").text
+
+    async def _end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+        status = await self.process.wait()
+        if self._reader:
+            await self._reader
+        return status
+
+    async def _read_events(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                event = {"event": "text", "text": line.decode(errors="replace")}
+            self.events.append(event)
+            self._changed.set()
+
+
+class Client:
+    """A user of a daemon; requests that break off because it was killed raise `aiohttp.ClientError`."""
+
+    def __init__(self, daemon: DaemonProcess, session: aiohttp.ClientSession) -> None:
+        self._daemon = daemon
+        self._session = session
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, daemon: DaemonProcess, token: str) -> AsyncIterator[Self]:
+        """A client with its own connections."""
+        async with aiohttp.ClientSession(headers={"X-Tapis-Token": token}) as session:
+            yield cls(daemon, session)
+
+    async def call(self, method: str, path: str, **request: Any) -> Any:
+        """The `result` of a call that must succeed."""
+        async with self._session.request(method, f"{self._daemon.url}/v3/actors{path}", **request) as response:
+            answer = await response.json()
+            assert response.status < 300, answer
+            return answer["result"]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -195,6 +195,7 @@ def _core(settings: Settings, clock: Clock, database: Database, runtime: Runtime
         runtime,
         settlement,
         tokens,
+        engine,
         runs=settings.runs,
         logs=settings.logs,
         clock=clock,

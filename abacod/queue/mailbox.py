@@ -1,16 +1,18 @@
 """One actor's mailbox: hands out its waiting messages in order.
 
 The messages are in the store; in memory are only how many wait and the first few of them, so that a long queue costs
-nothing. Everything here happens on the event loop, after the store has committed.
+nothing. Everything here happens on the event loop, after the store has committed, and is told of every message exactly
+once: `ring` when it came, then `put_back`, `done` or `forget` when it was taken, or `forget` while it waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from bisect import insort
+from collections.abc import Collection
 from typing import Final
 
-from abacod.ids import ActorId
+from abacod.ids import ActorId, ExecutionId
 from abacod.models.message import Queued
 from abacod.store import messages
 from abacod.store.database import Database
@@ -27,60 +29,77 @@ class Mailbox:
         self.actor_id = actor_id
         self._database = database
         self._waiting = waiting
-        self._head: deque[Queued] = deque()
+        self._head: list[Queued] = []
         self._fetched_to = 0
+        # Whether the store may have messages behind `_fetched_to`.
+        self._unread = True
+        self._in_hand: set[ExecutionId] = set()
+        # How often messages were dropped: tells a fetch under way that what it reads may be gone.
+        self._drops = 0
         self._arrived = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
 
     def __len__(self) -> int:
         """How many messages wait, without those being executed (spec/actors-api 3.3)."""
-        return self._waiting
+        # A message may be fetched a moment before its own bell.
+        return max(0, self._waiting)
 
     def ring(self) -> None:
         """One more message is in the store."""
         self._waiting += 1
+        self._unread = True
         self._arrived.set()
 
     async def take(self) -> Queued:
         """The next message; waits until there is one. Cancelling the wait loses nothing."""
         while True:
             async with self._one_at_a_time:
-                if not self._head and self._waiting:
+                # Before the look, not after it: whoever rings during the look is heard.
+                self._arrived.clear()
+                if not self._head and self._unread:
                     await self._fetch()
                 if self._head:
+                    message = self._head.pop(0)
                     self._waiting -= 1
-                    return self._head.popleft()
-                self._arrived.clear()
+                    self._in_hand.add(message.execution_id)
+                    return message
             await self._arrived.wait()
 
     def put_back(self, message: Queued) -> None:
-        """Return a message that was taken; it is the next one again."""
-        self._head.appendleft(message)
+        """Return a message that was taken to its place in the order, unless it was dropped meanwhile."""
+        if message.execution_id not in self._in_hand:
+            return
+        self._in_hand.remove(message.execution_id)
+        insort(self._head, message, key=lambda each: each.seq)
         self._waiting += 1
         self._arrived.set()
 
-    def forget(self, message: Queued) -> None:
-        """The store has dropped this message, which waited (its execution was cancelled)."""
-        if message.seq > self._fetched_to:
-            self._waiting -= 1
-        elif message in self._head:
-            self._head.remove(message)
-            self._waiting -= 1
-        # Else a worker has it in hand and finds out when it is about to start it.
+    def done(self, message: Queued) -> None:
+        """A message that was taken is settled. Not for one that was dropped while in hand: of that, `forget` is told."""
+        self._in_hand.discard(message.execution_id)
 
-    def clear(self) -> None:
-        """The store has dropped all waiting messages."""
-        self._head.clear()
-        self._waiting = 0
+    def forget(self, dropped: Collection[ExecutionId]) -> None:
+        """The store has dropped these messages (cancelled, purged); one in hand is found to be so before its start."""
+        gone = set(dropped)
+        self._waiting -= len(gone - self._in_hand)
+        self._in_hand -= gone
+        self._head = [message for message in self._head if message.execution_id not in gone]
+        self._drops += 1
 
     async def _fetch(self) -> None:
-        expected = self._waiting
-        fetched = await self._database.read(
-            lambda tx: messages.waiting_after(tx, self.actor_id, self._fetched_to, _HEAD)
-        )
+        while True:
+            drops = self._drops
+            self._unread = False
+            try:
+                fetched = await self._database.read(
+                    lambda tx: messages.waiting_after(tx, self.actor_id, self._fetched_to, _HEAD)
+                )
+            except BaseException:
+                self._unread = True
+                raise
+            if drops == self._drops:
+                break
+        self._head += fetched
         if fetched:
-            self._head.extend(fetched)
             self._fetched_to = fetched[-1].seq
-        else:
-            # The store dropped them between its commit and our being told; those that rang meanwhile still count.
-            self._waiting = max(0, self._waiting - expected)
+        self._unread = self._unread or len(fetched) == _HEAD

@@ -11,14 +11,16 @@ import structlog
 
 from abacod.clock import Clock
 from abacod.config import RunSettings, WorkerSettings
-from abacod.errors import EngineUnavailable, InvalidField, NotFound, NotPermitted
-from abacod.ids import ActorId, new_actor_id
+from abacod.errors import ActorShuttingDown, InvalidField, NotFound, NotPermitted, TooLarge, Unavailable
+from abacod.ids import ActorId, ExecutionId, new_actor_id
 from abacod.models.actor import Actor, ActorDefinition
+from abacod.models.message import MAX_ENVIRONMENT_STRING_BYTES
 from abacod.models.schedule import next_ex_text
 from abacod.models.states import ActorStatus
 from abacod.models.user import Caller, Level
 from abacod.queue.mailboxes import Mailboxes
 from abacod.services.access import permitted_actor
+from abacod.services.environment import VALUE_STYLES, text_of
 from abacod.services.mounts import mounts_for
 from abacod.services.pools import Pools
 from abacod.services.registration import check_definition, check_link, parse_schedule
@@ -29,6 +31,8 @@ from abacod.store.database import Database, Transaction
 _DELETE_WAIT: Final = 20.0
 # How often a deletion that waits longer looks again, in seconds.
 _DELETE_RETRY: Final = 5.0
+# Longest state that still fits into `_abaco_actor_state=…` with its closing NUL, in bytes.
+_MAX_STATE: Final = MAX_ENVIRONMENT_STRING_BYTES - len("_abaco_actor_state=") - 1
 
 _log = structlog.get_logger()
 
@@ -99,10 +103,13 @@ class Actors:
         Raises:
             InvalidField, NotPermitted: see `registration`.
             ActorNotFound: it was deleted meanwhile.
+            ActorShuttingDown: it is being deleted.
         """
 
         def change(tx: Transaction) -> Actor:
             before = permitted_actor(tx, caller, actor_id, Level.UPDATE)
+            if before.status is ActorStatus.SHUTTING_DOWN:
+                raise ActorShuttingDown("The actor is being deleted.")
             self._check(definition, caller, before.definition)
             after = replace(before, definition=definition, last_update_time=self._clock.now())
             if force or definition.image != before.definition.image:
@@ -120,15 +127,12 @@ class Actors:
 
     async def delete(self, actor: Actor) -> bool:
         """Stop everything the actor does and remove it; False if its executions still end, after which it goes by itself."""
-        now = self._clock.now()
 
-        def shut_down(tx: Transaction) -> None:
+        def shut_down(tx: Transaction) -> list[ExecutionId]:
             actors.set_status(tx, actor.id, ActorStatus.SHUTTING_DOWN, "")
-            for execution_id in messages.remove_waiting(tx, actor.id):
-                executions.fail(tx, execution_id, {"reason": "The actor was deleted."}, now, None)
+            return self._drop_waiting(tx, actor.id)
 
-        await self._database.write(shut_down)
-        self._mailboxes.of(actor.id).clear()
+        self._mailboxes.of(actor.id).forget(await self._database.write(shut_down))
         if await self._ended(actor):
             return True
         self._spawn(self._finish_deletion(actor), f"delete-{actor.id}")
@@ -144,9 +148,15 @@ class Actors:
 
         Raises:
             NotFound: the actor is stateless.
+            TooLarge: no container could get it in its environment.
+            InvalidField: it is a text with a NUL character, which no environment can hold.
         """
         if actor.definition.stateless:
             raise NotFound("actor is stateless.")
+        if isinstance(state, str) and "\0" in state:
+            raise InvalidField("Invalid actor state description: state: it contains a NUL character; remove it.")
+        if any(len(text_of(state, style).encode()) > _MAX_STATE for style in VALUE_STYLES):
+            raise TooLarge(f"The state is larger than the {_MAX_STATE} bytes that fit into a container's environment.")
         await self._database.write(lambda tx: actors.set_state(tx, actor.id, state))
         return replace(actor, state=state)
 
@@ -201,12 +211,20 @@ class Actors:
         check_link(actor.id, target.id, known)
 
     async def _ended(self, actor: Actor) -> bool:
+
+        def remove(tx: Transaction) -> None:
+            # What an ending worker put back.
+            self._drop_waiting(tx, actor.id)
+            logs.remove_of_actor(tx, actor.id)
+            actors.delete(tx, actor.id)
+
         try:
             if not await self._pools.close(actor.id, _DELETE_WAIT):
                 return False
-        except EngineUnavailable:
+            await self._database.write(remove)
+        except Unavailable as error:
+            _log.warning("deletion_delayed", actor=actor.id, error=error.message)
             return False
-        await self._database.write(partial(_remove, actor_id=actor.id))
         self._mailboxes.drop(actor.id)
         _log.info("actor_deleted", actor=actor.id)
         return True
@@ -215,7 +233,8 @@ class Actors:
         while not await self._ended(actor):
             await self._clock.sleep(_DELETE_RETRY)
 
-
-def _remove(tx: Transaction, actor_id: ActorId) -> None:
-    logs.remove_of_actor(tx, actor_id)
-    actors.delete(tx, actor_id)
+    def _drop_waiting(self, tx: Transaction, actor_id: ActorId) -> list[ExecutionId]:
+        dropped = messages.remove_waiting(tx, actor_id)
+        for execution_id in dropped:
+            executions.fail(tx, execution_id, {"reason": "The actor was deleted."}, self._clock.now(), None)
+        return dropped

@@ -60,20 +60,19 @@ class Autoscaler:
 
     async def run_once(self) -> None:
         """One look at all of them."""
-        lengths = self._mailboxes.lengths()
         concerned = {worker.actor.id for worker in self._pools.all_workers()}
-        concerned |= {actor_id for actor_id, length in lengths.items() if length}
+        concerned |= {actor_id for actor_id, length in self._mailboxes.lengths().items() if length}
         for actor_id in concerned:
             actor = await self._database.read(partial(actors.find, actor_id=actor_id))
             if actor is not None:
-                self._scale(actor, lengths.get(actor_id, 0))
+                self._scale(actor)
 
-    def _scale(self, actor: Actor, queue_length: int) -> None:
+    def _scale(self, actor: Actor) -> None:
         if actor.status in (ActorStatus.ERROR, ActorStatus.SHUTTING_DOWN) or not actor.definition.stateless:
             return
         viable = self._pools.viable(actor.id)
         decision = decide(
-            queue_length,
+            len(self._mailboxes.of(actor.id)),
             viable,
             limit=self._pools.limit_of(actor),
             keeps_one=actor.has_sync_hint,
@@ -82,4 +81,5 @@ class Autoscaler:
         )
         for worker in decision.stop:
             worker.stop()
-        self._pools.grow(actor, len(viable) + decision.start)
+        if decision.start:
+            self._pools.grow(actor, len(viable) + decision.start)

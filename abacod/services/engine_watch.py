@@ -36,11 +36,12 @@ class EngineWatch:
         pause = _FIRST_PAUSE
         while True:
             if await self.look():
-                pause = _INTERVAL
-            elif pause == _INTERVAL:
                 pause = _FIRST_PAUSE
-            await self._pause(pause)
+                await self._until_lost(_INTERVAL)
             if self.trouble:
+                # Also after a loss that somebody else noticed: an engine that fails its work but answers our question must
+                # not be asked without end.
+                await self._clock.sleep(pause)
                 pause = min(2 * pause, self._settings.retry_max_seconds)
 
     async def look(self) -> bool:
@@ -48,10 +49,7 @@ class EngineWatch:
         try:
             await self._runtime.ping()
         except EngineUnavailable as error:
-            if self._up.is_set() or self.trouble is None:
-                _log.warning("engine_lost", error=error.message)
-            self._up.clear()
-            self.trouble = error.message
+            self._down(error)
             return False
         if not self._up.is_set():
             _log.info("engine_answers")
@@ -61,15 +59,20 @@ class EngineWatch:
 
     def lost(self, error: EngineUnavailable) -> None:
         """Somebody's request went unanswered: hold everyone until the engine has been asked again."""
-        self._up.clear()
-        self.trouble = error.message
+        self._down(error)
         self._look_now.set()
 
     async def until_up(self) -> None:
         """Wait until the engine answers."""
         await self._up.wait()
 
-    async def _pause(self, seconds: float) -> None:
+    def _down(self, error: EngineUnavailable) -> None:
+        if self._up.is_set():
+            _log.warning("engine_lost", error=error.message)
+        self._up.clear()
+        self.trouble = error.message
+
+    async def _until_lost(self, seconds: float) -> None:
         """Wait that long, or until somebody lost the engine."""
         timer = asyncio.ensure_future(self._clock.sleep(seconds))
         alarm = asyncio.ensure_future(self._look_now.wait())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from abacod.config import RunSettings
 from abacod.ids import WorkerId
@@ -19,6 +19,7 @@ RESERVED_NAMES: Final = frozenset({"MSG", "_actor_configs"})
 """Names that neither a registration nor a query may set (spec/actors-api 3.2)."""
 
 ValueStyle = Literal["json", "python"]
+VALUE_STYLES: Final[tuple[ValueStyle, ...]] = get_args(ValueStyle)
 
 
 def is_reserved(name: str) -> bool:

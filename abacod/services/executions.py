@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -12,7 +13,6 @@ from abacod.clock import Clock
 from abacod.errors import EngineUnavailable, NotRunning
 from abacod.ids import ActorId, ExecutionId
 from abacod.models.execution import Execution, ExecutionSummary, Totals
-from abacod.models.message import Queued
 from abacod.models.states import ExecutionStatus
 from abacod.queue.mailboxes import Mailboxes
 from abacod.services.executor import Executor
@@ -78,23 +78,29 @@ class Executions:
             ExecutionNotFound: the actor has no such execution.
             NotRunning: it has ended.
         """
-        cancelled = await self._database.write(lambda tx: self._cancel(tx, execution_id))
-        if cancelled:
-            self._mailboxes.of(actor_id).forget(cancelled)
-            return
-        execution = await self.get(actor_id, execution_id)
-        if execution.status is not ExecutionStatus.RUNNING:
+        # A client that hangs up between the commit and the telling must not leave a mailbox that counts wrong.
+        status = await asyncio.shield(self._cancelled(actor_id, execution_id))
+        if status is ExecutionStatus.RUNNING:
+            self._spawn(self._stop(execution_id), f"halt-{execution_id}")
+        elif status is not ExecutionStatus.SUBMITTED:
             raise NotRunning(
-                "Cannot force quit an execution not in RUNNING status. "
-                f"Execution was found in status: {execution.status}"
+                f"Cannot force quit an execution not in RUNNING status. Execution was found in status: {status}"
             )
-        self._spawn(self._stop(execution_id), f"halt-{execution_id}")
 
-    def _cancel(self, tx: Transaction, execution_id: ExecutionId) -> Queued | None:
-        message = messages.remove_one_waiting(tx, execution_id)
-        if message:
-            executions.fail(tx, execution_id, {"reason": "Cancelled before its start."}, self._clock.now(), None)
-        return message
+    async def _cancelled(self, actor_id: ActorId, execution_id: ExecutionId) -> ExecutionStatus:
+        """Cancel the execution if it waits; the status it was found in."""
+
+        def cancel(tx: Transaction) -> ExecutionStatus:
+            execution = executions.get(tx, actor_id, execution_id)
+            if execution.status is ExecutionStatus.SUBMITTED:
+                messages.remove(tx, execution_id)
+                executions.fail(tx, execution_id, {"reason": "Cancelled before its start."}, self._clock.now(), None)
+            return execution.status
+
+        status = await self._database.write(cancel)
+        if status is ExecutionStatus.SUBMITTED:
+            self._mailboxes.of(actor_id).forget([execution_id])
+        return status
 
     async def _stop(self, execution_id: ExecutionId) -> None:
         try:

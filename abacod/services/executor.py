@@ -20,11 +20,12 @@ from abacod.models.message import Queued
 from abacod.models.states import ExecutionStatus
 from abacod.models.user import User
 from abacod.runtime.run import RunSpec, Runtime
+from abacod.services.engine_watch import EngineWatch
 from abacod.services.environment import ValueStyle, environment, run_spec, time_limit
 from abacod.services.progress import Progress
 from abacod.services.settle import Settlement
 from abacod.services.tokens import Tokens
-from abacod.store import actors, executions, messages, users
+from abacod.store import actors, executions, users
 from abacod.store.database import Database, Transaction
 
 _log = structlog.get_logger()
@@ -34,6 +35,8 @@ class Next(Enum):
     """What a worker does after an execution."""
 
     TAKE_ANOTHER = "take another"
+    LEAVE_IT = "leave it"
+    """The message was dropped before its start (cancelled, purged), and whoever did that settled its execution."""
     TRY_AGAIN = "try again"
     """The container was not started; the same message may succeed later."""
 
@@ -47,6 +50,7 @@ class Executor:
         runtime: Runtime,
         settlement: Settlement,
         tokens: Tokens,
+        engine: EngineWatch,
         *,
         runs: RunSettings,
         logs: LogSettings,
@@ -59,6 +63,7 @@ class Executor:
         self._runtime = runtime
         self._settlement = settlement
         self._tokens = tokens
+        self._engine = engine
         self._runs = runs
         self._logs = logs
         self._clock = clock
@@ -75,16 +80,16 @@ class Executor:
         """
         execution, owner = await self._database.read(lambda tx: _load(tx, actor, message.execution_id))
         if execution is None or execution.status is not ExecutionStatus.SUBMITTED:
-            return Next.TAKE_ANOTHER  # it was cancelled while it waited
+            return Next.LEAVE_IT
         spec = self._spec(actor, execution, message, worker_id, owner)
         with self._following(execution.id, worker_id) as progress:
             try:
                 outcome = await self._runtime.run(spec, progress)
             except IllegalTransition:
                 _log.info("execution_cancelled", execution=execution.id)
-                return Next.TAKE_ANOTHER
+                return Next.LEAVE_IT
             except EngineUnavailable:
-                await self._submit_again(execution.id, failed=False)
+                await self._settlement.wait_again(execution.id, failed=False)
                 raise
             except RunNotStarted as error:
                 return await self._not_started(actor, message, error, progress)
@@ -161,24 +166,19 @@ class Executor:
         """Let the message wait for another try, or end its execution: never the actor's other messages (4.6)."""
         if error.retryable and message.attempts + 1 < self._runs.start_attempts:
             _log.warning("start_failed", execution=message.execution_id, error=error.message, hint=error.hint)
-            await self._submit_again(message.execution_id, failed=True)
+            await self._settlement.wait_again(message.execution_id, failed=True)
             return Next.TRY_AGAIN
         await self._settlement.fail(message.execution_id, actor, error.message, progress)
         return Next.TAKE_ANOTHER
 
-    async def _submit_again(self, execution_id: ExecutionId, *, failed: bool) -> None:
-        def back(tx: Transaction) -> None:
-            executions.submit_again(tx, execution_id)
-            messages.mark_waiting(tx, execution_id, failed=failed)
-
-        await self._database.write(back)
-
     async def _discard(self, execution_id: ExecutionId) -> None:
-        try:
-            await self._runtime.discard(execution_id)
-        except EngineUnavailable as error:
-            # The sweep for leftovers removes it once the engine is back.
-            _log.warning("container_left", execution=execution_id, error=error.message)
+        """Remove the container, once the engine lets; until then there is nothing else that the worker could do."""
+        while True:
+            try:
+                return await self._runtime.discard(execution_id)
+            except EngineUnavailable as error:
+                self._engine.lost(error)
+                await self._engine.until_up()
 
 
 def _load(tx: Transaction, actor: Actor, execution_id: ExecutionId) -> tuple[Execution | None, User | None]:

@@ -64,17 +64,33 @@ class Messages:
         return await self._accept(caller, actor, message, new_execution_id())
 
     async def send_binary(
-        self, caller: Caller, actor: Actor, body: AsyncIterable[bytes], variables: Mapping[str, str]
+        self,
+        caller: Caller,
+        actor: Actor,
+        body: AsyncIterable[bytes],
+        variables: Mapping[str, str],
+        *,
+        announced_bytes: int | None = None,
     ) -> Execution:
-        """As `send`, for bytes of any size up to the setting, which go to a file and never lie in memory as a whole."""
+        """As `send`, for bytes of any size up to the setting, which go to a file and never lie in memory as a whole.
+
+        `announced_bytes` is the length the sender named, if any: too large a message is refused before it is sent.
+        """
+        if (announced_bytes or 0) > self._max_binary_bytes:
+            raise self._too_large()
         execution_id = new_execution_id()
         path = self._messages_dir / execution_id
         message = Message("application/octet-stream", None, BINARY_OMITTED, variables)
         _check_variables(variables)
         try:
             await self._write_file(path, body)
-            return await self._accept(caller, actor, message, execution_id)
         except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        try:
+            return await self._accept(caller, actor, message, execution_id)
+        except Exception:
+            # Not when cancelled: the message is recorded nevertheless.
             path.unlink(missing_ok=True)
             raise
 
@@ -92,8 +108,7 @@ class Messages:
                 executions.fail(tx, execution_id, {"reason": "The mailbox was purged."}, now, None)
             return removed
 
-        removed = await self._database.write(empty)
-        self._mailboxes.of(actor.id).clear()
+        removed = await asyncio.shield(self._dropped(empty, actor.id))
         for execution_id in removed:
             (self._messages_dir / execution_id).unlink(missing_ok=True)
 
@@ -129,13 +144,21 @@ class Messages:
         self._mailboxes.ring(actor_id)
         return execution
 
+    async def _dropped(self, empty: Callable[[Transaction], list[ExecutionId]], actor_id: ActorId) -> list[ExecutionId]:
+        removed = await self._database.write(empty)
+        self._mailboxes.of(actor_id).forget(removed)
+        return removed
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"Message exceeds max content length of: {self._max_binary_bytes}")
+
     async def _write_file(self, path: Path, body: AsyncIterable[bytes]) -> None:
         size = 0
         with path.open("xb") as file:
             async for chunk in body:
                 size += len(chunk)
                 if size > self._max_binary_bytes:
-                    raise TooLarge(f"Message exceeds max content length of: {self._max_binary_bytes}")
+                    raise self._too_large()
                 await asyncio.to_thread(file.write, chunk)
             await asyncio.to_thread(_sync, file.fileno())
             # Containers run under any uid.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Final
 
 import structlog
 
 from abacod.clock import Clock
 from abacod.config import RunSettings, WorkerSettings
-from abacod.errors import EngineUnavailable, ImageMissing
+from abacod.errors import ActorShuttingDown, ImageMissing, StorageUnavailable
 from abacod.ids import ActorId, WorkerId
 from abacod.models.actor import READY_MESSAGE, Actor
 from abacod.models.execution import Execution
@@ -21,6 +22,9 @@ from abacod.services.executor import Executor
 from abacod.services.worker import Worker, WorkerTools
 from abacod.store import actors
 from abacod.store.database import Database
+
+# Pause before an actor is looked at again after the database refused or a worker crashed, in seconds.
+_TROUBLE_PAUSE: Final = 1.0
 
 _log = structlog.get_logger()
 
@@ -45,7 +49,10 @@ class Pools:
         self._executor = executor
         self._runtime = runtime
         self._settings = workers
-        self._tools = WorkerTools(executor, engine, clock, runs, prepare=self._prepare, current=self._current)
+        self._clock = clock
+        self._tools = WorkerTools(
+            executor, engine, clock, runs, prepare=self._prepare, current=self._current, idle=self._wake_starved
+        )
         self._pools: dict[ActorId, dict[WorkerId, Worker]] = {}
         self._starved: dict[ActorId, None] = {}
         self._open = asyncio.Event()
@@ -59,7 +66,12 @@ class Pools:
             await self._open.wait()
             while True:
                 for actor_id in await self._mailboxes.arrivals():
-                    await self._ensure_one(actor_id)
+                    try:
+                        await self._ensure_one(actor_id)
+                    except StorageUnavailable as error:
+                        _log.error("actor_unreadable", actor=actor_id, error=error.message)
+                        self._mailboxes.wake(actor_id)
+                        await self._clock.sleep(_TROUBLE_PAUSE)
 
     def open_for_work(self) -> None:
         """Let workers start: what an earlier daemon left running has been taken up."""
@@ -92,7 +104,7 @@ class Pools:
     def grow(self, actor: Actor, wanted: int) -> int:
         """Start workers until the actor has `wanted` viable ones, as far as the machine's limit allows; how many started."""
         started = 0
-        while len(self.viable(actor.id)) < wanted and self._has_room():
+        while self._may_start and len(self.viable(actor.id)) < wanted and self._has_room(actor.id):
             self._start(actor)
             started += 1
         return started
@@ -101,24 +113,31 @@ class Pools:
         """The actor has a new revision: a new worker fetches its image, the old ones end after what they do now."""
         for worker in self.workers_of(actor.id):
             worker.stop()
-        if self._has_room():
+        if not self._may_start:
+            self._mailboxes.wake(actor.id)
+        elif self._has_room(actor.id):
             self._start(actor)
         else:
             self._starved[actor.id] = None
 
     async def close(self, actor_id: ActorId, timeout: float) -> bool:
         """End all workers of an actor that is being deleted, halting what they run; False if some still end after `timeout`
-        seconds."""
+        seconds.
+
+        Raises:
+            EngineUnavailable: what runs could not be halted.
+        """
         workers = self.workers_of(actor_id)
         for worker in workers:
             worker.stop()
-        for worker in workers:
-            if worker.executing:
-                await self._executor.halt(worker.executing)
         tasks = [worker.task for worker in workers if worker.task]
-        if tasks:
-            _, pending = await asyncio.wait(tasks, timeout=timeout)
-            return not pending
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(*(self._executor.halt(each.executing) for each in workers if each.executing))
+                if tasks:
+                    await asyncio.wait(tasks)
+        except TimeoutError:
+            return False
         return True
 
     async def drain(self, timeout: float) -> None:
@@ -141,17 +160,30 @@ class Pools:
         actor = await self._database.read(partial(actors.find, actor_id=actor_id))
         if actor is None or actor.status in (ActorStatus.ERROR, ActorStatus.SHUTTING_DOWN):
             return
-        if self._has_room():
+        if self.viable(actor_id):
+            return  # an update or a request for workers was faster
+        if self._has_room(actor_id):
             self._start(actor)
         else:
             self._starved[actor_id] = None
 
-    def _has_room(self) -> bool:
-        """Whether one more worker fits on the machine; an idle worker of another actor makes place."""
-        workers = [worker for worker in self.all_workers() if worker.status.viable]
+    @property
+    def _may_start(self) -> bool:
+        """Whether workers are started now. Before that, an actor that is woken gets one as soon as they are."""
+        return self._open.is_set() and not self._draining
+
+    def _has_room(self, actor_id: ActorId) -> bool:
+        """Whether one more worker of the actor fits on the machine; an idle worker of another actor makes place."""
+        workers = [worker for worker in self.all_workers() if worker.status.viable or worker.executing]
         if len(workers) < self._settings.max_per_host:
             return True
-        idle = [worker for worker in workers if worker.status is WorkerStatus.READY]
+        idle = [
+            worker
+            for worker in workers
+            if worker.status is WorkerStatus.READY
+            and worker.actor.id != actor_id
+            and not len(self._mailboxes.of(worker.actor.id))
+        ]
         if idle:
             min(idle, key=lambda worker: worker.last_active).stop()
         return bool(idle)
@@ -176,6 +208,7 @@ class Pools:
         except Exception:  # noqa: BLE001 - see below
             # A defect in one worker must not take the others along, which share its task group.
             _log.exception("worker_crashed", worker=worker.id, actor=worker.actor.id)
+            await self._clock.sleep(_TROUBLE_PAUSE)
         finally:
             pool = self._pools[worker.actor.id]
             del pool[worker.id]
@@ -187,6 +220,9 @@ class Pools:
         """A place is free: wake those who wait for one, and the actor itself if messages came meanwhile."""
         if len(self._mailboxes.of(ended_for)):
             self._mailboxes.wake(ended_for)
+        self._wake_starved()
+
+    def _wake_starved(self) -> None:
         for actor_id in self._starved:
             self._mailboxes.wake(actor_id)
         self._starved.clear()
@@ -199,19 +235,18 @@ class Pools:
 
     async def _prepare(self, actor: Actor) -> None:
         now = await self._current(actor)
+        if now is None:
+            raise ActorShuttingDown
         image = actor.definition.image
         try:
             # Once READY the image is here; asking the registry at every start would only cost time.
-            await self._runtime.prepare(image, fresh=now is None or now.status is not ActorStatus.READY)
+            await self._runtime.prepare(image, fresh=now.status is not ActorStatus.READY)
         except ImageMissing as error:
             await self._set_status(actor, ActorStatus.ERROR, error.message)
             _log.warning("image_missing", actor=actor.id, image=image, error=error.message)
             raise
-        except EngineUnavailable:
-            raise
-        await self._set_status(actor, ActorStatus.READY, READY_MESSAGE)
+        if now.status is not ActorStatus.READY:
+            await self._set_status(actor, ActorStatus.READY, READY_MESSAGE)
 
     async def _set_status(self, actor: Actor, status: ActorStatus, message: str) -> None:
-        if actor.status is status and actor.status_message == message:
-            return
         await self._database.write(lambda tx: actors.set_status(tx, actor.id, status, message, revision=actor.revision))

@@ -16,16 +16,17 @@ import structlog
 
 from abacod.errors import EngineUnavailable
 from abacod.ids import ExecutionId
+from abacod.models.actor import Actor
 from abacod.models.execution import Execution
 from abacod.models.states import ActorStatus
 from abacod.queue.mailboxes import Mailboxes
-from abacod.runtime.run import FoundRun, FoundState, Runtime
+from abacod.runtime.run import FoundState, Runtime
 from abacod.services.engine_watch import EngineWatch
 from abacod.services.executor import Executor
 from abacod.services.pools import Pools
 from abacod.services.settle import Settlement
 from abacod.store import actors, executions, messages
-from abacod.store.database import Database, Transaction
+from abacod.store.database import Database
 
 _VANISHED: Final = (
     "The container vanished while the daemon was down, and its result with it; whether it did its work is unknown. "
@@ -61,18 +62,20 @@ class Recovery:
 
     async def take_up(self) -> None:
         """Wait for the engine, then settle or follow everything that was running, and let workers start."""
-        taken_up: set[ExecutionId] = set()
         while True:
             await self._engine.until_up()
             try:
-                await self._take_up_all(taken_up)
+                running = await self._sort_out()
                 break
             except EngineUnavailable as error:
                 self._engine.lost(error)
+        # Last, and all at once: a worker that is done with what it adopted takes messages, whose order stands only now.
+        for actor, execution in running:
+            self._pools.adopt(actor, execution)
         self._pools.open_for_work()
         for actor in await self._database.read(lambda tx: actors.in_status(tx, ActorStatus.SUBMITTED)):
             self._mailboxes.wake(actor.id)
-        _log.info("recovered", executions=sorted(taken_up))
+        _log.info("recovered", executions=sorted(execution.id for _, execution in running))
 
     async def remove_files(self) -> None:
         """Remove bodies of binary messages that no message refers to; before any request comes in."""
@@ -81,40 +84,38 @@ class Recovery:
             if path.name not in wanted:
                 path.unlink(missing_ok=True)
 
-    async def _take_up_all(self, taken_up: set[ExecutionId]) -> None:
+    async def _sort_out(self) -> list[tuple[Actor, Execution]]:
+        """Settle or enqueue again what does not run any more, remove leftovers; what runs, or ended unseen, is returned."""
+        to_follow: list[tuple[Actor, Execution]] = []
         found = {run.execution_id: run for run in await self._runtime.found()}
         for execution in await self._database.read(executions.running):
             run = found.pop(execution.id, None)
-            if execution.id not in taken_up:
-                await self._take_up(execution, run)
-                taken_up.add(execution.id)
+            actor = await self._database.read(partial(actors.find, actor_id=execution.actor_id))
+            if run is None:
+                await self._settlement.fail(execution.id, actor, _VANISHED)
+            elif actor is None:
+                await self._runtime.discard(execution.id)
+                await self._settlement.fail(execution.id, actor, "The actor was deleted.")
+            elif run.state is FoundState.NEVER_STARTED:
+                await self._runtime.discard(execution.id)
+                await self._settlement.wait_again(execution.id, failed=False)
+                self._mailboxes.ring(execution.actor_id)
+            else:
+                to_follow.append((actor, execution))
         for run in found.values():
             await self._runtime.discard(run.execution_id)
-
-    async def _take_up(self, execution: Execution, run: FoundRun | None) -> None:
-        actor = await self._database.read(lambda tx: actors.find(tx, execution.actor_id))
-        if run is None:
-            await self._settlement.fail(execution.id, actor, _VANISHED)
-        elif run.state is FoundState.NEVER_STARTED:
-            await self._runtime.discard(execution.id)
-            await self._database.write(lambda tx: _wait_again(tx, execution.id))
-            self._mailboxes.ring(execution.actor_id)
-        elif actor is None:
-            await self._settlement.fail(execution.id, actor, "The actor was deleted.")
-            await self._runtime.discard(execution.id)
-        else:
-            self._pools.adopt(actor, execution)
+        return to_follow
 
     async def sweep(self) -> None:
-        """Remove containers whose execution has ended but which could not be removed then."""
+        """Remove containers and bodies of messages whose execution has ended but which could not be removed then."""
+        for path in await asyncio.to_thread(lambda: list(self._messages_dir.iterdir())):
+            # A file without an execution is one that is being received.
+            execution = await self._database.read(partial(executions.find, execution_id=ExecutionId(path.name)))
+            if execution is not None and execution.status.ended:
+                path.unlink(missing_ok=True)
         for run in await self._runtime.found():
             if run.execution_id in self._executor.running:
                 continue
             execution = await self._database.read(partial(executions.find, execution_id=run.execution_id))
             if execution is None or execution.status.ended:
                 await self._runtime.discard(run.execution_id)
-
-
-def _wait_again(tx: Transaction, execution_id: ExecutionId) -> None:
-    executions.submit_again(tx, execution_id)
-    messages.mark_waiting(tx, execution_id, failed=False)

@@ -15,6 +15,8 @@ from abacod.models.schedule import Schedule
 from abacod.models.user import Caller
 from abacod.services.environment import is_reserved
 
+# Far more than any machine has, and far less than what the engine's numbers overflow at. In bytes.
+_MAX_MEMORY: Final = 2**53
 _HINT_ERRORS: Final = "\"'{}[]"
 
 
@@ -109,9 +111,11 @@ def _check_users(definition: ActorDefinition, caller: Caller, run_as_executor_te
 def _check_limits(definition: ActorDefinition) -> None:
     if definition.mem_limit is not None:
         try:
-            parse_memory(definition.mem_limit)
+            memory = parse_memory(definition.mem_limit)
         except ValueError as error:
             raise InvalidField(f"Invalid actor description: mem_limit: {error}") from error
+        if memory is not None and memory > _MAX_MEMORY:
+            raise InvalidField("Invalid actor description: mem_limit: no machine has that much memory.")
     if definition.max_cpus is not None and definition.max_cpus < 1 and definition.max_cpus != -1:
         raise InvalidField("Invalid actor description: max_cpus: give billionths of a CPU, or -1 for no limit.")
     if definition.max_workers is not None and definition.max_workers < 1:

@@ -61,6 +61,7 @@ class Settlement:
             messages.remove(tx, execution.id)
 
         await self._write(settle, execution.id)
+        self._remove_file(execution.id)
         _log.info("execution_complete", execution=execution.id, actor=execution.actor_id, exit_code=outcome.exit_code)
 
     async def fail(
@@ -77,18 +78,31 @@ class Settlement:
                     progress.finish(tx)
 
         await self._write(settle, execution_id)
+        self._remove_file(execution_id)
         _log.warning("execution_failed", execution=execution_id, reason=reason)
+
+    async def wait_again(self, execution_id: ExecutionId, *, failed: bool) -> None:
+        """The container was not started after all: the message waits for another try; `failed` counts this one."""
+
+        def back(tx: Transaction) -> None:
+            executions.submit_again(tx, execution_id)
+            messages.mark_waiting(tx, execution_id, failed=failed)
+
+        await self._write(back, execution_id)
 
     async def _write(self, settle: Callable[[Transaction], None], execution_id: ExecutionId) -> None:
         pause = _FIRST_RETRY
         while True:
             try:
                 await self._database.write(settle)
-                break
             except StorageUnavailable as error:
                 _log.error("execution_not_settled", execution=execution_id, error=error.message)
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, _LAST_RETRY)
+            else:
+                return
+
+    def _remove_file(self, execution_id: ExecutionId) -> None:
         (self._messages_dir / execution_id).unlink(missing_ok=True)
 
     def _log_expires(self, actor: Actor | None) -> datetime | None:

@@ -12,7 +12,7 @@ import structlog
 
 from abacod.clock import Clock
 from abacod.config import RunSettings
-from abacod.errors import EngineUnavailable, ImageMissing, StorageUnavailable
+from abacod.errors import ActorShuttingDown, EngineUnavailable, ImageMissing, StorageUnavailable
 from abacod.ids import ExecutionId, new_worker_id
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
@@ -40,9 +40,11 @@ class WorkerTools:
     clock: Clock
     runs: RunSettings
     prepare: Callable[[Actor], Coroutine[Any, Any, None]]
-    """Make the actor's image ready and the actor READY. Raises ImageMissing, EngineUnavailable."""
+    """Make the actor's image ready and the actor READY. Raises ImageMissing, EngineUnavailable, ActorShuttingDown."""
     current: Callable[[Actor], Coroutine[Any, Any, Actor | None]]
     """The actor as it is now, None once it is deleted."""
+    idle: Callable[[], None]
+    """Told when a worker finds nothing to do."""
 
 
 class Worker:
@@ -112,8 +114,8 @@ class Worker:
             if self._predecessors and not self.actor.definition.stateless:
                 await self._idle(WorkerStatus.READY, asyncio.wait(self._predecessors))
             while not self._stopping:
-                message = await self._idle(WorkerStatus.READY, self._mailbox.take())
-                if not await self._work(message):
+                message = await self._next_message()
+                if message and not await self._work(message):
                     return
         except asyncio.CancelledError:
             if not self._stopping:
@@ -124,11 +126,19 @@ class Worker:
 
     async def _finish_adopted(self, execution: Execution) -> None:
         self.executing = execution.id
-        try:
-            await self._tools.executor.resume(execution)
-        except Exception as error:  # noqa: BLE001 - a defect of ours must cost this execution only, see _work
-            await self._tools.executor.give_up(execution.id, self.actor, error)
-        self.executing = None
+        while self.executing:
+            try:
+                await self._tools.executor.resume(execution)
+            except EngineUnavailable as error:
+                await self._engine_returns(error)  # the container goes on without us
+                continue
+            except StorageUnavailable as error:
+                _log.error("execution_delayed", execution=execution.id, error=error.message)
+                await self._tools.clock.sleep(_STORAGE_PAUSE)
+                continue
+            except Exception as error:  # noqa: BLE001 - a defect of ours must cost this execution only, see _work
+                await self._tools.executor.give_up(execution.id, self.actor, error)
+            self.executing = None
         self.last_execution_time = self._tools.clock.now()
 
     async def _prepared(self) -> bool:
@@ -137,14 +147,27 @@ class Worker:
             try:
                 await self._idle(WorkerStatus.PULLING_IMAGE, self._tools.prepare(self.actor))
             except EngineUnavailable as error:
-                await self._engine_returns(error)
+                await self._idle(self.status, self._engine_returns(error))
             except StorageUnavailable:
                 await self._idle(self.status, self._tools.clock.sleep(_STORAGE_PAUSE))
             except ImageMissing:
                 self.status = WorkerStatus.ERROR
                 return False
+            except ActorShuttingDown:
+                return False
             else:
                 return True
+
+    async def _next_message(self) -> Queued | None:
+        """Wait for a message; None if the database did not let look for one."""
+        if not len(self._mailbox):
+            self._tools.idle()
+        try:
+            return await self._idle(WorkerStatus.READY, self._mailbox.take())
+        except StorageUnavailable as error:
+            _log.error("mailbox_unreadable", actor=self.actor.id, error=error.message)
+            await self._idle(WorkerStatus.READY, self._tools.clock.sleep(_STORAGE_PAUSE))
+            return None
 
     async def _work(self, message: Queued) -> bool:
         """Execute one message; False if this worker's time is over."""
@@ -158,10 +181,15 @@ class Worker:
                 self._mailbox.put_back(message)
                 return False
             self.actor = actor
-            if await self._tools.executor.execute(actor, self.id, message) is Next.TRY_AGAIN:
-                pause = self._tools.runs.start_retry_seconds * 2**message.attempts
-                again = replace(message, attempts=message.attempts + 1)
-                await self._put_back_after(self._tools.clock.sleep(pause), again)
+            match await self._tools.executor.execute(actor, self.id, message):
+                case Next.TRY_AGAIN:
+                    pause = self._tools.runs.start_retry_seconds * 2**message.attempts
+                    again = replace(message, attempts=message.attempts + 1)
+                    await self._put_back_after(self._tools.clock.sleep(pause), again)
+                case Next.TAKE_ANOTHER:
+                    self._mailbox.done(message)
+                case Next.LEAVE_IT:
+                    pass
         except EngineUnavailable as error:
             await self._put_back_after(self._engine_returns(error), message)
         except StorageUnavailable as error:
@@ -169,6 +197,7 @@ class Worker:
             await self._put_back_after(self._tools.clock.sleep(_STORAGE_PAUSE), message)
         except Exception as error:  # noqa: BLE001 - a defect of ours must cost this execution only, not the worker
             await self._tools.executor.give_up(message.execution_id, self.actor, error)
+            self._mailbox.done(message)
         finally:
             self.executing = None
         self.last_execution_time = self._tools.clock.now()

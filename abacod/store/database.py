@@ -35,6 +35,10 @@ Transaction = sqlite3.Connection
 _LARGEST_BATCH: Final = 512
 # The write-ahead log is folded back into the file every that many pages (of 4 KiB).
 _CHECKPOINT_PAGES: Final = 4000
+# The trouble is the disk's or the file's, not the question's; SQLite may have undone the whole transaction because of it.
+_DISK_TROUBLE: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+)
 # Pause before a lock is tried again, in seconds.
 _LOCK_PAUSE: Final = 0.01
 
@@ -182,11 +186,18 @@ class Database:
 
 
 def _attempt(connection: sqlite3.Connection, write: _Write) -> None:
-    """Run one write of a batch so that its failure undoes only itself."""
+    """Run one write of a batch so that its failure undoes only itself.
+
+    Raises:
+        sqlite3.Error: the batch cannot be written, whoever asks.
+    """
     connection.execute("SAVEPOINT one_write")
     try:
         write.result = write.question(connection)
-    except Exception as error:  # noqa: BLE001 - whatever a question raises belongs to its caller, not to the batch
+    except Exception as error:
+        # The low byte of an extended code is the kind of error.
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_TROUBLE:
+            raise
         write.error = error
         connection.execute("ROLLBACK TO one_write")
     connection.execute("RELEASE one_write")

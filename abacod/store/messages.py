@@ -51,16 +51,8 @@ def mark_waiting(tx: sqlite3.Connection, execution_id: ExecutionId, *, failed: b
 
 
 def remove(tx: sqlite3.Connection, execution_id: ExecutionId) -> None:
-    """Forget the message: its execution has ended."""
+    """Forget the message: its execution has ended, or is cancelled."""
     tx.execute("DELETE FROM messages WHERE execution_id = ?", (execution_id,))
-
-
-def remove_one_waiting(tx: sqlite3.Connection, execution_id: ExecutionId) -> Queued | None:
-    """Take one message out of its mailbox; None if it does not wait there."""
-    row = tx.execute(
-        "DELETE FROM messages WHERE execution_id = ? AND started = 0 RETURNING *", (execution_id,)
-    ).fetchone()
-    return _from_row(row) if row else None
 
 
 def remove_waiting(tx: sqlite3.Connection, actor_id: ActorId) -> list[ExecutionId]:

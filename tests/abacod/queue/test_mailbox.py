@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from abacod.config import StoreSettings
+from abacod.errors import StorageUnavailable
+from abacod.ids import ExecutionId
+from abacod.models.actor import Actor
+from abacod.models.message import Queued
+from abacod.queue.mailbox import Mailbox
+from abacod.store import actors, executions, messages
+from abacod.store.database import Database
+from tests.factories import actor as an_actor
+from tests.factories import execution, message
+
+T = TypeVar("T")
+
+
+class Post:
+    """A mailbox with its store, and what everybody does with them."""
+
+    def __init__(self, database: Database, actor: Actor) -> None:
+        self.database = database
+        self.actor = actor
+        self.mailbox = Mailbox(actor.id, database)
+        self.sent = 0
+
+    @classmethod
+    async def opened(cls, path: Path) -> Post:
+        database = Database(path, StoreSettings(synchronous="OFF"))
+        await database.open()
+        owner = an_actor()
+        await database.write(lambda tx: actors.insert(tx, owner))
+        return cls(database, owner)
+
+    async def send(self, count: int = 1) -> list[ExecutionId]:
+        """Put messages in, numbered."""
+        return [await self._send() for _ in range(count)]
+
+    async def _send(self) -> ExecutionId:
+        self.sent += 1
+        new = execution(self.actor)
+
+        def record(tx: sqlite3.Connection) -> None:
+            executions.insert(tx, new)
+            messages.append(tx, self.actor.id, new.id, message(str(self.sent)))
+
+        await self.database.write(record)
+        self.mailbox.ring()
+        return new.id
+
+    async def drop(self, *ids: ExecutionId) -> None:
+        """Cancel these."""
+
+        def remove(tx: sqlite3.Connection) -> None:
+            for each in ids:
+                messages.remove(tx, each)
+
+        await self.database.write(remove)
+        self.mailbox.forget(ids)
+
+    async def purge(self) -> None:
+        """Drop all that wait."""
+        removed = await self.database.write(lambda tx: messages.remove_waiting(tx, self.actor.id))
+        self.mailbox.forget(removed)
+
+    async def settle(self, taken: Queued) -> None:
+        """End the execution of a message."""
+        await self.database.write(lambda tx: messages.remove(tx, taken.execution_id))
+        self.mailbox.done(taken)
+
+    async def take(self, count: int = 1) -> list[Queued]:
+        """The next messages."""
+        return [await self.mailbox.take() for _ in range(count)]
+
+
+@pytest.fixture
+async def post(tmp_path: Path) -> AsyncIterator[Post]:
+    opened = await Post.opened(tmp_path / "abacod.db")
+    yield opened
+    await opened.database.close()
+
+
+def bodies(taken: list[Queued]) -> list[str | None]:
+    return [each.body for each in taken]
+
+
+async def soon_waiting(task: asyncio.Task[Queued]) -> None:
+    """Let a take go as far as it comes; it has asked the store and found nothing."""
+    done, _ = await asyncio.wait([task], timeout=0.02)
+    assert not done
+
+
+async def test_messages_come_out_in_order_also_beyond_what_is_fetched_at_once(post: Post) -> None:
+    await post.send(100)
+    assert len(post.mailbox) == 100
+    assert bodies(await post.take(100)) == [str(number) for number in range(1, 101)]
+    assert len(post.mailbox) == 0
+
+
+async def test_a_take_waits_for_the_next_message(post: Post) -> None:
+    waiting = asyncio.create_task(post.mailbox.take())
+    await soon_waiting(waiting)
+    await post.send()
+    assert (await waiting).body == "1"
+
+
+async def test_every_waiting_taker_gets_a_message(post: Post) -> None:
+    takers = [asyncio.create_task(post.mailbox.take()) for _ in range(5)]
+    await soon_waiting(takers[0])
+    await post.send(5)
+    assert sorted(bodies(await asyncio.gather(*takers)), key=str) == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_cancelled_take_loses_nothing(post: Post) -> None:
+    await post.send(40)
+    taken: list[Queued] = []
+    for steps in range(60):
+        taker = asyncio.create_task(post.mailbox.take())
+        for _ in range(steps % 7):
+            await asyncio.sleep(0)
+        taker.cancel()
+        results = await asyncio.gather(taker, return_exceptions=True)
+        taken += [result for result in results if isinstance(result, Queued)]
+    taken += await post.take(40 - len(taken))
+    assert bodies(taken) == [str(number) for number in range(1, 41)]
+
+
+async def test_a_message_put_back_is_the_next_one_again(post: Post) -> None:
+    await post.send(3)
+    (first,) = await post.take()
+    post.mailbox.put_back(first)
+    assert len(post.mailbox) == 3
+    assert bodies(await post.take(3)) == ["1", "2", "3"]
+
+
+async def test_messages_put_back_out_of_turn_come_out_in_order(post: Post) -> None:
+    await post.send(5)
+    first, second, third = await post.take(3)
+    for each in (first, third, second):
+        post.mailbox.put_back(each)
+    assert bodies(await post.take(5)) == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_message_put_back_wakes_a_taker(post: Post) -> None:
+    await post.send()
+    (first,) = await post.take()
+    waiting = asyncio.create_task(post.mailbox.take())
+    await soon_waiting(waiting)
+    post.mailbox.put_back(first)
+    assert await waiting == first
+
+
+async def test_a_cancelled_message_is_not_handed_out(post: Post) -> None:
+    ids = await post.send(4)
+    await post.drop(ids[1])
+    assert len(post.mailbox) == 3
+    assert bodies(await post.take()) == ["1"]
+    await post.drop(ids[2])
+    assert len(post.mailbox) == 1
+    assert bodies(await post.take()) == ["4"]
+
+
+async def test_a_message_dropped_in_hand_does_not_come_back(post: Post) -> None:
+    ids = await post.send(3)
+    first, second = await post.take(2)
+    await post.drop(ids[0])
+    post.mailbox.put_back(first)
+    await post.purge()
+    post.mailbox.put_back(second)
+    assert len(post.mailbox) == 0
+    await post.send()
+    assert bodies(await post.take()) == ["4"]
+
+
+async def test_a_purge_told_after_the_message_was_put_back(post: Post) -> None:
+    await post.send(2)
+    (first,) = await post.take()
+    removed = await post.database.write(lambda tx: messages.remove_waiting(tx, post.actor.id))
+    post.mailbox.put_back(first)
+    post.mailbox.forget(removed)
+    assert len(post.mailbox) == 0
+
+
+class Held(Database):
+    """Holds the answers of reads back until told."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, StoreSettings(synchronous="OFF"))
+        self.answered = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        answer = await super().read(question)
+        self.answered.set()
+        await self.go_on.wait()
+        return answer
+
+
+@pytest.fixture
+async def held(tmp_path: Path) -> AsyncIterator[tuple[Held, Post]]:
+    database = Held(tmp_path / "held.db")
+    await database.open()
+    owner = an_actor()
+    await database.write(lambda tx: actors.insert(tx, owner))
+    yield database, Post(database, owner)
+    await database.close()
+
+
+async def test_messages_dropped_while_they_are_fetched_are_not_handed_out(held: tuple[Held, Post]) -> None:
+    database, post = held
+    await post.send(3)
+    taker = asyncio.create_task(post.mailbox.take())
+    await database.answered.wait()
+    await post.purge()
+    assert len(post.mailbox) == 0
+    await post.send()
+    database.go_on.set()
+    assert (await taker).body == "4"
+    assert len(post.mailbox) == 0
+
+
+async def test_a_message_that_rings_while_an_empty_store_answers_is_heard(held: tuple[Held, Post]) -> None:
+    database, post = held
+    taker = asyncio.create_task(post.mailbox.take())
+    await database.answered.wait()
+    await post.send()
+    database.go_on.set()
+    assert (await taker).body == "1"
+
+
+async def test_the_count_is_never_negative_though_a_message_is_fetched_before_its_bell(post: Post) -> None:
+    new = execution(post.actor)
+
+    def record(tx: sqlite3.Connection) -> None:
+        executions.insert(tx, new)
+        messages.append(tx, post.actor.id, new.id, message())
+
+    await post.database.write(record)
+    (taken,) = await post.take()
+    assert len(post.mailbox) == 0
+    post.mailbox.ring()
+    assert len(post.mailbox) == 0
+    post.mailbox.put_back(taken)
+    assert len(post.mailbox) == 1
+
+
+async def test_a_database_that_cannot_be_read_is_asked_again_by_the_next_take(held: tuple[Held, Post]) -> None:
+    database, post = held
+    await post.send()
+    taker = asyncio.create_task(post.mailbox.take())
+    await database.answered.wait()
+    taker.cancel()
+    database.go_on.set()
+    assert bodies(await post.take()) == ["1"]
+    await database.close()
+    with pytest.raises(StorageUnavailable):
+        await Mailbox(post.actor.id, database).take()
+
+
+# What may happen to a mailbox; the number says to which message in hand.
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["send", "send", "take", "take", "put back", "settle", "cancel waiting", "cancel in hand", "purge"]
+        ),
+        st.integers(0, 9),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(steps=STEPS, seed=st.integers(0, 1000))
+def test_whatever_happens_order_and_count_are_right(steps: list[tuple[str, int]], seed: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(_play(Path(folder), steps, random.Random(seed)))
+
+
+async def _play(folder: Path, steps: list[tuple[str, int]], chance: random.Random) -> None:
+    post = await Post.opened(folder / "abacod.db")
+    waiting: list[tuple[int, ExecutionId]] = []
+    in_hand: dict[ExecutionId, tuple[int, Queued]] = {}
+    gone: list[Queued] = []
+    try:
+        for what, which in steps:
+            chosen = list(in_hand.values())[which % len(in_hand)] if in_hand else None
+            if what == "send":
+                (new,) = await post.send()
+                waiting.append((post.sent, new))
+            elif what == "take" and waiting:
+                number, expected = waiting.pop(0)
+                taken = await post.mailbox.take()
+                assert (taken.body, taken.execution_id) == (str(number), expected)
+                in_hand[expected] = (number, taken)
+            elif what == "put back" and chosen:
+                post.mailbox.put_back(chosen[1])
+                del in_hand[chosen[1].execution_id]
+                waiting = sorted([*waiting, (chosen[0], chosen[1].execution_id)])
+            elif what == "settle" and chosen:
+                await post.settle(chosen[1])
+                del in_hand[chosen[1].execution_id]
+            elif what == "cancel waiting" and waiting:
+                await post.drop(waiting.pop(chance.randrange(len(waiting)))[1])
+            elif what == "cancel in hand" and chosen:
+                await post.drop(chosen[1].execution_id)
+                gone.append(in_hand.pop(chosen[1].execution_id)[1])
+            elif what == "purge":
+                await post.purge()
+                gone += [taken for _, taken in in_hand.values()]
+                waiting.clear()
+                in_hand.clear()
+            if gone and chance.random() < 0.5:
+                post.mailbox.put_back(gone.pop())
+            assert len(post.mailbox) == len(waiting)
+        assert bodies(await post.take(len(waiting))) == [str(number) for number, _ in waiting]
+    finally:
+        await post.database.close()

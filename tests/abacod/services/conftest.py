@@ -1,0 +1,23 @@
+"""What the tests of the services share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Diary, Lab
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    """An open daemon."""
+    async with Lab(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def diary() -> Diary:
+    """A program that notes what it gets."""
+    return Diary()

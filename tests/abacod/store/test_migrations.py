@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from abacod.errors import ConfigError
+from abacod.store import migrations
+from abacod.store.migrations import migrate
+
+
+def opened(path: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(path, isolation_level=None))
+
+
+def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path / "db") as first, opened(tmp_path / "db") as second:
+        migrate(first)
+        schema = first.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+        migrate(second)
+        migrate(first)
+        assert second.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == schema
+
+
+def test_a_database_of_a_newer_abacod_is_refused(tmp_path: Path) -> None:
+    with opened(tmp_path / "db") as connection:
+        migrate(connection)
+        connection.execute("PRAGMA user_version = 9999")
+        with pytest.raises(ConfigError, match="written by a newer version"):
+            migrate(connection)
+
+
+def test_later_files_are_applied_one_by_one_and_a_bad_one_leaves_the_state_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = "CREATE TABLE a (x);\n-- a remark; with a semicolon\nINSERT INTO a VALUES ('1;2');\n"
+    scripts = {1: good, 2: "CREATE TABLE b (x);\nCREATE TABLE b (x);\n"}
+    monkeypatch.setattr(migrations, "_scripts", lambda: scripts)
+    with opened(tmp_path / "db") as connection, pytest.raises(sqlite3.Error):
+        migrate(connection)
+    scripts[2] = "CREATE TABLE b (x);\n"
+    with opened(tmp_path / "db") as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+        migrate(connection)
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 2
+        assert connection.execute("SELECT x FROM a").fetchall() == [("1;2",)]

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +44,14 @@ class DaemonProcess:
         self.process: asyncio.subprocess.Process | None = None
         self._changed = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Gives the process an end: whatever becomes of a test, no daemon stays."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.process is not None and self.process.returncode is None:
+            await self.kill()
 
     @property
     def url(self) -> str:
@@ -92,12 +101,10 @@ class DaemonProcess:
 
     async def ended(self, execution_ids: set[str]) -> None:
         """Wait until all of these executions are settled, by the log lines of all daemons so far."""
-        for execution_id in execution_ids:
-            await self.event(
-                lambda event, wanted=execution_id: (
-                    event.get("execution") == wanted and event["event"] in ("execution_complete", "execution_failed")
-                )
-            )
+        ends = ("execution_complete", "execution_failed")
+        while execution_ids - {event["execution"] for event in self.events if event["event"] in ends}:
+            self._changed.clear()
+            await self._changed.wait()
 
     def token(self, name: str, *roles: Role) -> str:
         """A token of a user, who is added if there is none; works beside the daemon and without one."""
@@ -123,13 +130,27 @@ class DaemonProcess:
 
     async def _read_events(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
-        async for line in process.stderr:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                event = {"event": "text", "text": line.decode(errors="replace")}
-            self.events.append(event)
-            self._changed.set()
+        # For whoever looks into a test that failed: pytest keeps the folders of the last runs.
+        with (self.folder / "daemon.log").open("ab", buffering=0) as log:
+            async for line in process.stderr:
+                log.write(line)
+                self._note(line)
+
+    def _note(self, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = {"event": "text", "text": line.decode(errors="replace")}
+        self.events.append(event)
+        self._changed.set()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Status and parsed envelope of an answer."""
+
+    status: int
+    answer: dict[str, Any]
 
 
 class Client:
@@ -145,6 +166,11 @@ class Client:
         """A client with its own connections."""
         async with aiohttp.ClientSession(headers={"X-Tapis-Token": token}) as session:
             yield cls(daemon, session)
+
+    async def get(self, path: str) -> Reply:
+        """A GET outside the actors API, whatever comes of it."""
+        async with self._session.get(f"{self._daemon.url}{path}") as response:
+            return Reply(response.status, await response.json())
 
     async def call(self, method: str, path: str, **request: Any) -> Any:
         """The `result` of a call that must succeed."""

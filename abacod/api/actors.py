@@ -9,11 +9,12 @@ from typing import Annotated, Any, Final
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from abacod.api.body import parse_json, read_fields, read_text
+from abacod.api.body import parse_json, read_fields, read_text, whole_number
 from abacod.api.calls import Call, Dialect
 from abacod.api.reply import Replies, moment
-from abacod.errors import BadRequest, InvalidField
+from abacod.errors import BadRequest, InvalidField, TooLarge
 from abacod.models.actor import Actor, ActorDefinition
+from abacod.models.states import ActorStatus
 from abacod.services.actors import Actors
 from abacod.services.status import Status
 
@@ -34,7 +35,7 @@ def _integer(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("give a whole number")
     try:
-        number = int(value)
+        number = value if isinstance(value, int) else whole_number(value)
     except ValueError:
         raise ValueError("give a whole number") from None
     if abs(number) > _MAX_INT:
@@ -51,7 +52,9 @@ def _text(value: object) -> object:
 def _hints(value: object) -> object:
     if isinstance(value, str):
         value = [value]
-    if not isinstance(value, list) or not all(isinstance(hint, str | int | float) for hint in value):
+    if not isinstance(value, list) or not all(
+        isinstance(hint, str | int | float) and not isinstance(hint, bool) for hint in value
+    ):
         raise ValueError("give a list of texts")
     return tuple(str(hint) for hint in value)
 
@@ -168,6 +171,8 @@ class ActorsApi:
         """POST /{actor}/state: any JSON value."""
         try:
             state = parse_json(await read_text(call.request, self._max_text_bytes))
+        except TooLarge:
+            raise
         except BadRequest as error:
             raise BadRequest(
                 f"Invalid actor state description: state must be JSON serializable. {error.message}"
@@ -177,7 +182,7 @@ class ActorsApi:
 
     async def _registration(self, call: Call) -> Registration:
         fields = await read_fields(call.request, call.query, self._max_text_bytes)
-        given = {name: _structured(name, value) for name, value in fields.items() if value is not None}
+        given = {name: _structured(name, value) for name, value in fields.items()}
         try:
             return Registration.model_validate(given)
         except ValidationError as error:
@@ -190,7 +195,8 @@ class ActorsApi:
             shown["token"] = (
                 str(self._default_token).lower() if self._replies.compat == "abaco" else self._default_token
             )
-        if self._status.engine_trouble:
+        if self._status.engine_trouble and actor.status in (ActorStatus.SUBMITTED, ActorStatus.READY):
+            # An actor in ERROR keeps its reason, which the return of the engine will not change.
             shown["status_message"] = f"{self._status.engine_trouble} Messages are kept and run once it answers."
         return shown
 

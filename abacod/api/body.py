@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from abacod.errors import BadRequest, TooLarge
 
@@ -17,7 +17,17 @@ from abacod.errors import BadRequest, TooLarge
 _MAX_PARAMETERS: Final = 1000
 # Deepest nesting of JSON; far below the depth at which Python's own reader and writer give up.
 _MAX_DEPTH: Final = 200
+# Longest whole number read; the time Python takes to read one grows with the square of its length. In digits.
+_MAX_DIGITS: Final = 4000
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_WHOLE_NUMBER: Final = re.compile(r"\s*[+-]?[0-9]+\s*")
+_BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
+_FORM_FIELD: Final = re.compile(r"^content-disposition:\s*form-data\s*(;.*)$", re.IGNORECASE | re.MULTILINE)
+_FIELD_NAME: Final = re.compile(r';\s*name=(?:"([^"]*)"|([^\s;"]+))', re.IGNORECASE)
+_FILE_NAME: Final = re.compile(r";\s*filename\*?=", re.IGNORECASE)
+
+FORM: Final = "application/x-www-form-urlencoded"
+MULTIPART: Final = "multipart/form-data"
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -63,9 +73,16 @@ async def read_bytes(request: web.Request, limit: int) -> bytes:
 async def read_chunks(request: web.Request) -> AsyncIterator[bytes]:
     """The body piece by piece, as it arrives.
 
+    A client that waits for leave to send (`Expect: 100-continue`) gets it here, so that a request refused before this
+    point costs nobody the body.
+
     Raises:
         BadRequest: the client broke off or sent what is no HTTP body.
     """
+    if expects_leave(request):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What has been written is no part of the answer yet.
+        request.writer.output_size = 0
     try:
         async for chunk in request.content.iter_any():
             yield chunk
@@ -73,15 +90,20 @@ async def read_chunks(request: web.Request) -> AsyncIterator[bytes]:
         raise BadRequest("The request body ended before its announced length, or is malformed.") from error
 
 
+def expects_leave(request: web.Request) -> bool:
+    """Whether the client sends its body only once it is told to."""
+    return request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue"
+
+
 def parse_json(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:
         BadRequest: it is malformed, nested too deeply, or holds what JSON or UTF-8 cannot carry on (NaN, 1e999, a lone
-            surrogate).
+            surrogate) or nobody can mean (a number with thousands of digits).
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
     except RecursionError as error:
         raise BadRequest(f"The JSON is nested more than {_MAX_DEPTH} levels deep.") from error
     except ValueError as error:
@@ -101,51 +123,67 @@ def parse_form(text: str) -> Pairs:
     return _parse_pairs(text, "form")
 
 
-async def read_multipart(request: web.Request) -> Pairs:
-    """The text fields of a multipart form; its size is bounded by the application's `client_max_size`.
+async def read_multipart(request: web.Request, limit: int) -> Pairs:
+    """The fields of a multipart form.
 
     Raises:
         BadRequest: it is malformed, or a field is a file.
-        TooLarge: it is too long.
+        TooLarge: it is longer than `limit` bytes.
     """
+    return parse_multipart(await read_bytes(request, limit), request.headers.get("Content-Type", ""))
+
+
+def parse_multipart(body: bytes, content_type: str) -> Pairs:
+    """The text fields of a multipart form, in order; `content_type` is the header, which names the boundary.
+
+    Raises:
+        BadRequest: it is malformed or incomplete, has far too many fields, or a field is a file or not UTF-8.
+    """
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
+        raise BadRequest("The multipart form is malformed: its Content-Type names no boundary.")
+    delimiter = b"\r\n--" + (boundary[1] or boundary[2]).encode("utf-8", "surrogateescape")
+    _, *parts = (b"\r\n" + body).split(delimiter, _MAX_PARAMETERS + 2)
+    if len(parts) > _MAX_PARAMETERS + 1:
+        raise BadRequest(f"The multipart form has more than {_MAX_PARAMETERS} parameters.")
+    if not parts or not parts.pop().startswith(b"--"):
+        raise BadRequest("The multipart form is malformed: its closing boundary is missing.")
     try:
-        form = await request.post()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise TooLarge("The request body is too large.") from error
-    except (ValueError, AssertionError, web.RequestPayloadError) as error:
-        raise BadRequest("The multipart form is malformed.") from error
-    pairs = []
-    for name, value in form.items():
-        if not isinstance(value, str):
-            raise BadRequest(f"The form field {name!r} is a file; send text.")
-        pairs.append((name, value))
-    return tuple(pairs)
+        return tuple(_form_field(part) for part in parts)
+    except UnicodeDecodeError as error:
+        raise BadRequest("The multipart form is not valid UTF-8.") from error
+
+
+def kind_of_body(request: web.Request) -> str:
+    """The media type that the body is labelled with, in lower case and without parameters; empty if it is not labelled."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def is_json(request: web.Request) -> bool:
     """Whether the body is labelled as JSON: `application/json` or any `application/*+json`, parameters allowed."""
-    kind = request.content_type.lower()
+    kind = kind_of_body(request)
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 async def read_fields(request: web.Request, query: Pairs, limit: int) -> dict[str, Any]:
     """The fields of a request by snake_case name: from a JSON object, else the query, else the form (1.6).
 
-    A name repeated in a form or query gives a list. Both spellings of a name are the same field.
+    A name repeated in a form or query gives a list. Both spellings of a name are the same field. Null is not given.
 
     Raises:
         BadRequest: the JSON is malformed or no object.
         TooLarge: the body is longer than `limit` bytes.
     """
-    if request.content_type == "multipart/form-data":
-        return _gathered(await read_multipart(request)) | _gathered(query)
+    if kind_of_body(request) == MULTIPART:
+        return _gathered(await read_multipart(request, limit)) | _gathered(query)
     text = await read_text(request, limit)
-    if is_json(request):
+    # `curl -d '{…}'` labels JSON as a form; a form never begins with a brace.
+    if is_json(request) or text.lstrip().startswith("{"):
         value = parse_json(text) if text.strip() else {}
         if not isinstance(value, dict):
             raise BadRequest("The request body must be a JSON object.")
-        return _gathered(query) | {snake_case(name): field for name, field in value.items()}
-    return _gathered(_parse_body_of_unknown_kind(text)) | _gathered(query)
+        return _gathered(query) | {snake_case(name): field for name, field in value.items() if field is not None}
+    return _gathered(parse_form(text)) | _gathered(query)
 
 
 def snake_case(name: str) -> str:
@@ -153,12 +191,27 @@ def snake_case(name: str) -> str:
     return _CAMEL.sub(lambda match: "_" + match[1].lower(), name)
 
 
-def _parse_body_of_unknown_kind(text: str) -> Pairs:
-    # `curl -d '{…}'` labels JSON as a form; a form never begins with a brace.
-    if text.lstrip().startswith("{"):
-        value = parse_json(text)
-        return tuple((name, field) for name, field in value.items())
-    return parse_form(text)
+def whole_number(text: str) -> int:
+    """The whole number that a text spells in decimal digits.
+
+    Raises:
+        ValueError: it is none, or has thousands of digits.
+    """
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise ValueError("it is no whole number")
+    return _whole(text)
+
+
+def _form_field(part: bytes) -> tuple[str, str]:
+    head, blank, content = part.partition(b"\r\n\r\n")
+    field = _FORM_FIELD.search(head.decode().replace("\r\n", "\n"))
+    name = field and _FIELD_NAME.search(field[1])
+    if not blank or field is None or name is None:
+        raise BadRequest("The multipart form is malformed: a part has no name.")
+    shown = name[1] if name[1] is not None else name[2]
+    if _FILE_NAME.search(field[1]):
+        raise BadRequest(f"The form field {shown!r} is a file; send text.")
+    return shown, content.decode()
 
 
 def _gathered(pairs: Pairs) -> dict[str, Any]:
@@ -185,6 +238,12 @@ def _parse_pairs(raw: str, what: str) -> Pairs:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"a number has more than {_MAX_DIGITS} digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:

@@ -8,7 +8,18 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from abacod.api.body import is_json, parse_form, parse_json, read_chunks, read_multipart, read_text
+from abacod.api.body import (
+    MULTIPART,
+    Pairs,
+    is_json,
+    kind_of_body,
+    parse_form,
+    parse_json,
+    read_bytes,
+    read_chunks,
+    read_multipart,
+    read_text,
+)
 from abacod.api.calls import Call
 from abacod.api.reply import Replies
 from abacod.errors import BadRequest, InvalidMessage
@@ -33,12 +44,14 @@ class MessagesApi:
     async def send(self, call: Call) -> web.StreamResponse:
         """POST /{actor}/messages"""
         variables = _variables(call)
-        in_query = next((value for name, value in call.query if name == "message" and value), None)
+        in_query = _named(call.query)
         shown: Any
-        if call.request.content_type == _BINARY and in_query is None:
+        if kind_of_body(call.request) == _BINARY and in_query is None:
             shown = BINARY_OMITTED
             chunks = read_chunks(call.request)
-            execution = await self._messages.send_binary(call.caller, call.actor, chunks, variables)
+            execution = await self._messages.send_binary(
+                call.caller, call.actor, chunks, variables, announced_bytes=call.request.content_length
+            )
         else:
             message = await self._message(call, in_query, variables)
             shown = message.shown
@@ -70,18 +83,19 @@ class MessagesApi:
 
     async def _message(self, call: Call, in_query: str | None, variables: Mapping[str, str]) -> Message:
         """The message by the rules of spec/actors-api 3.1."""
-        if call.request.content_type == "multipart/form-data":
-            in_form = dict(await read_multipart(call.request)).get("message")
-            return _text_message(in_query or in_form, variables)
-        text = await read_text(call.request, self._max_text_bytes)
-        if is_json(call.request) and text.strip():
-            return _from_json(text, in_query, variables)
+        if is_json(call.request):
+            text = await read_text(call.request, self._max_text_bytes)
+            if text.strip():
+                return _from_json(text, in_query, variables)
         if in_query:
+            # Read nevertheless: a request that breaks off is no message.
+            await read_bytes(call.request, self._max_text_bytes)
             return _text_message(in_query, variables)
-        in_form = next((value for name, value in _form(text) if name == "message" and value), None)
-        if in_form:
-            return _text_message(in_form, variables)
-        return _from_unlabelled(text, variables)
+        if kind_of_body(call.request) == MULTIPART:
+            return _text_message(_named(await read_multipart(call.request, self._max_text_bytes)), variables)
+        text = await read_text(call.request, self._max_text_bytes)
+        in_form = _named(_form(text))
+        return _text_message(in_form, variables) if in_form else _from_unlabelled(text, variables)
 
     def _links(self, call: Call) -> dict[str, str]:
         return {
@@ -120,7 +134,12 @@ def _text_message(text: str | None, variables: Mapping[str, str]) -> Message:
     return Message("str", text, text, variables)
 
 
-def _form(text: str) -> tuple[tuple[str, str], ...]:
+def _named(pairs: Pairs) -> str | None:
+    """The first value with the name `message` that is not empty."""
+    return next((value for name, value in pairs if name == "message" and value), None)
+
+
+def _form(text: str) -> Pairs:
     # JSON sent by `curl -d` is labelled as a form, too, and may hold signs that no form has.
     return () if text.lstrip()[:1] in ("{", "[", '"') else parse_form(text)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from abacod.api.body import read_fields
+from abacod.api.body import read_fields, whole_number
 from abacod.api.calls import Call
 from abacod.api.reply import NEVER, Replies, moment
 from abacod.errors import InvalidField
@@ -83,6 +83,6 @@ def _number(value: object) -> int:
     try:
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise ValueError
-        return int(value)
+        return value if isinstance(value, int) else whole_number(value)
     except ValueError:
         raise InvalidField("Invalid worker description: num: give a whole number.") from None

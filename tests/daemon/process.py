@@ -18,7 +18,7 @@ from typing import Any, Self
 import aiohttp
 
 from abacod.clock import SystemClock
-from abacod.config import load_settings
+from abacod.config import Settings, load_settings
 from abacod.ids import TenantId, Username
 from abacod.models.user import Role, User
 from abacod.services.tokens import SigningKey, Tokens
@@ -82,9 +82,9 @@ class DaemonProcess:
                 raise AssertionError(f"the daemon ended at its start: {self.events}")
             assert message.result() == b"READY=1"
 
-    async def kill(self) -> None:
-        """SIGKILL."""
-        await self._end(signal.SIGKILL)
+    async def kill(self) -> int:
+        """SIGKILL; the exit status."""
+        return await self._end(signal.SIGKILL)
 
     async def stop(self) -> int:
         """SIGTERM; the exit status."""
@@ -108,16 +108,26 @@ class DaemonProcess:
 
     def token(self, name: str, *roles: Role) -> str:
         """A token of a user, who is added if there is none; works beside the daemon and without one."""
-        settings = load_settings(self.config, server={"port": self.port})
+        user = self.add_user(name, "no password fits this", *roles)
+        settings = self.settings()
+        key = SigningKey.at(settings.signing_key_path)
+        return Tokens(key, settings.auth, settings.public_url, SystemClock()).issue(user, "access").text
+
+    def add_user(self, name: str, password_hash: str, *roles: Role) -> User:
+        """The user of that name, added if there is none."""
+        settings = self.settings()
         self.data_dir.mkdir(mode=0o700, exist_ok=True)
         tenant, username = TenantId(settings.auth.default_tenant), Username(name)
         with beside_daemon(settings.database_path, settings.store) as connection:
             user = users.find(connection, tenant, username)
             if user is None:
                 user = User(tenant, username, frozenset(roles), SystemClock().now())
-                users.insert(connection, user, "no password fits this")
-        key = SigningKey.at(settings.signing_key_path)
-        return Tokens(key, settings.auth, settings.public_url, SystemClock()).issue(user, "access").text
+                users.insert(connection, user, password_hash)
+        return user
+
+    def settings(self) -> Settings:
+        """The settings the daemon runs with."""
+        return load_settings(self.config, server={"port": self.port})
 
     async def _end(self, number: signal.Signals) -> int:
         assert self.process is not None

@@ -65,22 +65,21 @@ class DaemonProcess:
             address = str(Path(place) / "notify")
             notify.bind(address)
             notify.setblocking(False)
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "abacod", "serve", "--config", str(self.config), "--port", str(self.port)),
-                env=os.environ | {"NOTIFY_SOCKET": address},
-                stderr=asyncio.subprocess.PIPE,
-                limit=2**20,
-            )
-            self._reader = asyncio.create_task(self._read_events(self.process))
+            process = await self._spawn({"NOTIFY_SOCKET": address})
             message = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(notify, 1024))
-            exit_ = asyncio.ensure_future(self.process.wait())
+            exit_ = asyncio.ensure_future(process.wait())
             done, _ = await asyncio.wait({message, exit_}, return_when=asyncio.FIRST_COMPLETED)
             for waiting in (message, exit_):
                 waiting.cancel()
             if message not in done:
                 raise AssertionError(f"the daemon ended at its start: {self.events}")
             assert message.result() == b"READY=1"
+
+    async def start_and_kill(self, seconds: float) -> None:
+        """Start the daemon and kill it that much later, wherever its start has come to."""
+        await self._spawn({})
+        await asyncio.sleep(seconds)
+        await self.kill()
 
     async def kill(self) -> int:
         """SIGKILL; the exit status."""
@@ -128,6 +127,17 @@ class DaemonProcess:
     def settings(self) -> Settings:
         """The settings the daemon runs with."""
         return load_settings(self.config, server={"port": self.port})
+
+    async def _spawn(self, environment: dict[str, str]) -> asyncio.subprocess.Process:
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "abacod", "serve", "--config", str(self.config), "--port", str(self.port)),
+            env=os.environ | environment,
+            stderr=asyncio.subprocess.PIPE,
+            limit=2**20,
+        )
+        self._reader = asyncio.create_task(self._read_events(self.process))
+        return self.process
 
     async def _end(self, number: signal.Signals) -> int:
         assert self.process is not None

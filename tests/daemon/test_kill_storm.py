@@ -17,6 +17,9 @@ from tests.daemon.process import Client, DaemonProcess
 KILLS = int(os.environ.get("STORM_KILLS", "6"))
 SEED = int(os.environ.get("STORM_SEED", "1"))
 
+EARLY = 0.3
+"""How often a daemon is killed a second time while it starts."""
+
 
 @pytest.mark.docker
 @pytest.mark.daemon
@@ -33,6 +36,8 @@ async def test_nothing_is_lost_and_nothing_runs_twice(tmp_path: Path, docker_ima
                 for _ in range(KILLS):
                     await asyncio.sleep(dice.uniform(0.05, 3))
                     await daemon.kill()
+                    if dice.random() < EARLY:
+                        await daemon.start_and_kill(dice.uniform(0, 1))
                     await daemon.start()
             for flow in flows:
                 await flow.send_one(client)

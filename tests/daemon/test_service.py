@@ -58,24 +58,14 @@ async def test_an_execution_outlives_the_daemon_and_is_taken_up_again(
         token = daemon.token("alice")
         await daemon.start()
         async with Client.opened(daemon, token) as client:
-            actor = await client.call(
-                "POST",
-                "",
-                json={
-                    "image": image_name(docker_images, SHELL),
-                    "default_environment": {"SCRIPT": TALK_THEN_WAIT},
-                },
-            )
-            sent = await client.call("POST", f"/{actor['id']}/messages", data={"message": "hello"})
-            execution = f"/{actor['id']}/executions/{sent['execution_id']}"
-            await _until_log(client, execution, "before hello\n")
+            execution = await _talking(client, docker_images)
             status = await (daemon.kill() if hard else daemon.stop())
             assert status == (-signal.SIGKILL if hard else 0)
 
             await daemon.start()
             assert (await client.call("GET", execution))["status"] == "RUNNING"
             (out / "go").touch()
-            await daemon.ended({sent["execution_id"]})
+            await daemon.ended({execution.rpartition("/")[2]})
 
             ended = await client.call("GET", execution)
             assert (ended["status"], ended["exit_code"]) == ("COMPLETE", 0)
@@ -90,19 +80,9 @@ async def test_a_running_execution_is_halted(tmp_path: Path, docker_images: str)
         token = daemon.token("alice")
         await daemon.start()
         async with Client.opened(daemon, token) as client:
-            actor = await client.call(
-                "POST",
-                "",
-                json={
-                    "image": image_name(docker_images, SHELL),
-                    "default_environment": {"SCRIPT": TALK_THEN_WAIT},
-                },
-            )
-            sent = await client.call("POST", f"/{actor['id']}/messages", data={"message": "hello"})
-            execution = f"/{actor['id']}/executions/{sent['execution_id']}"
-            await _until_log(client, execution, "before hello\n")
+            execution = await _talking(client, docker_images)
             await client.call("DELETE", execution)
-            await daemon.ended({sent["execution_id"]})
+            await daemon.ended({execution.rpartition("/")[2]})
             ended = await client.call("GET", execution)
         assert (ended["status"], ended["exit_code"]) == ("COMPLETE", 137)
         assert await daemon.stop() == 0
@@ -154,10 +134,16 @@ async def test_the_watchdog_is_fed(tmp_path: Path, docker_images: str) -> None:
     assert states[:4] == ["READY=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"]
 
 
-async def _until_log(client: Client, execution: str, wanted: str) -> None:
-    """Wait until the live log is there; each look is a request, so this does not spin."""
-    while (await client.call("GET", f"{execution}/logs"))["logs"] != wanted:
+async def _talking(client: Client, images: str) -> str:
+    """The path of an execution that has begun to talk and waits for the test's file."""
+    definition = {"image": image_name(images, SHELL), "default_environment": {"SCRIPT": TALK_THEN_WAIT}}
+    actor = await client.call("POST", "", json=definition)
+    sent = await client.call("POST", f"/{actor['id']}/messages", data={"message": "hello"})
+    execution = f"/{actor['id']}/executions/{sent['execution_id']}"
+    # The live log; each look is a request, so this does not spin.
+    while (await client.call("GET", f"{execution}/logs"))["logs"] != "before hello\n":
         pass
+    return execution
 
 
 @dataclass(frozen=True)

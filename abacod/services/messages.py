@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterable, Callable, Mapping
+from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 
 from abacod.clock import Clock
-from abacod.errors import ActorShuttingDown, InvalidField, InvalidMessage, TooLarge
+from abacod.errors import ActorShuttingDown, InvalidField, InvalidMessage, StorageUnavailable, TooLarge
 from abacod.ids import ActorId, ExecutionId, new_execution_id
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
@@ -154,19 +155,30 @@ class Messages:
 
     async def _write_file(self, path: Path, body: AsyncIterable[bytes]) -> None:
         size = 0
-        with path.open("xb") as file:
-            async for chunk in body:
-                size += len(chunk)
-                if size > self._max_binary_bytes:
-                    raise self._too_large()
-                await asyncio.to_thread(file.write, chunk)
-            await asyncio.to_thread(_sync, file.fileno())
-            # Containers run under any uid.
-            os.fchmod(file.fileno(), 0o444)
+        try:
+            with path.open("xb") as file:
+                async for chunk in body:
+                    size += len(chunk)
+                    if size > self._max_binary_bytes:
+                        raise self._too_large()
+                    await asyncio.to_thread(file.write, chunk)
+                await asyncio.to_thread(_make_durable, file)
+        except ConnectionError:
+            raise  # the sender's end of the line, not our disk
+        except OSError as error:
+            raise StorageUnavailable(f"The message cannot be written at the moment: {error.strerror}.") from error
 
 
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)
+def _make_durable(file: BufferedWriter) -> None:
+    """Bring the file and its name to the disk; containers under any uid may read it."""
+    file.flush()
+    os.fchmod(file.fileno(), 0o444)
+    os.fsync(file.fileno())
+    directory = os.open(Path(file.name).parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _check_variables(variables: Mapping[str, str]) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from abacod.config import RunSettings
-from abacod.errors import ActorShuttingDown, InvalidField, InvalidMessage, StartFailed, TooLarge
+from abacod.errors import ActorShuttingDown, InvalidField, InvalidMessage, StartFailed, StorageUnavailable, TooLarge
 from abacod.models.states import ActorStatus, ExecutionStatus
 from abacod.models.user import User
 from abacod.store import messages, users
@@ -61,6 +62,20 @@ async def test_a_binary_message_beyond_the_limit_leaves_nothing(lab: Lab) -> Non
         await lab.messages.send_binary(ADMIN, actor, chunks(b"x" * 500, b"x" * 501), {})
     assert len(list(lab.settings.messages_dir.iterdir())) == 1
     assert lab.messages.waiting(actor) == 1
+
+
+async def test_a_binary_message_that_the_disk_refuses_is_refused_and_leaves_nothing(lab: Lab) -> None:
+    actor = await lab.create(image="nowhere")
+    # The kernel's limit on the size of a file stands in for a full disk: both fail the write.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(StorageUnavailable, match="cannot be written"):
+            await lab.messages.send_binary(ADMIN, actor, chunks(b"x" * 500), {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(lab.settings.messages_dir.iterdir())
+    assert lab.messages.waiting(actor) == 0
 
 
 async def test_a_binary_message_to_a_deleted_actor_leaves_nothing(lab: Lab) -> None:

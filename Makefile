@@ -5,7 +5,7 @@
 #   make test-fast  the tests that need neither an engine nor a running daemon
 #   make check      format, lint, types, import contracts
 #   make format     format the code, and repair what the linter can repair
-#   make bench      messages a second and the latency of a start
+#   make bench      messages and executions a second, beside their floors
 #   make serve      the daemon on 127.0.0.1:8000, with its data in ./abacod-data
 #   make clean      remove all that make and the tools have made, but not ./abacod-data
 
@@ -22,7 +22,7 @@ test: .venv/installed engine check
 	REQUIRE_DOCKER=1 $(BIN)/pytest
 
 test-fast: .venv/installed
-	$(BIN)/pytest -m "not docker and not daemon"
+	$(BIN)/pytest -n 2 -m "not docker and not daemon"
 
 check: .venv/installed
 	$(BIN)/ruff format --check .

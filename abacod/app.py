@@ -214,6 +214,7 @@ def _core(settings: Settings, clock: Clock, database: Database, runtime: Runtime
         pools=pools,
         executor=executor,
         settlement=settlement,
+        clock=clock,
         messages_dir=messages_dir,
     )
     return Core(database, tokens, mailboxes, engine, executor, pools, recovery)
@@ -280,7 +281,7 @@ def _web(settings: Settings, clock: Clock, core: Core, actors: Actors, backgroun
             Workers(core.pools, settings.workers, settings.compat),
             replies,
             max_text_bytes=limit,
-            location=settings.engine.url or "unix:///var/run/docker.sock",
+            location=settings.engine.url or engine_environment().docker_host or "unix:///var/run/docker.sock",
             host_name=socket.gethostname(),
             host_ip=settings.server.host,
         ),

@@ -43,9 +43,6 @@ class ServerSettings(Section):
     )
     max_body_bytes: Positive = Field(500_000_000, description="Largest binary message accepted, in bytes.")
     max_text_bytes: Positive = Field(10_000_000, description="Largest JSON or form body accepted, in bytes.")
-    max_json_depth: Positive = Field(
-        200, description="Deepest nesting of arrays and objects accepted in JSON, in levels."
-    )
     list_limit: Positive = Field(
         1000, description="Executions shown by an unfiltered list, in records; the newest ones, oldest first."
     )

@@ -146,16 +146,6 @@ class StorageUnavailable(Unavailable):
     """The database cannot be read or written at the moment."""
 
 
-class ShuttingDown(Unavailable):
-    """The daemon is stopping; send the request again in a moment."""
-
-
-class GatewayTimeout(AbacoError):
-    """Timeout error waiting on Abaco service response. The server may be busy or overloaded."""
-
-    status = 504
-
-
 # --- a run that did not happen -------------------------------------------------------------------------------------------
 
 

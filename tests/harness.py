@@ -231,6 +231,7 @@ class Lab:
             pools=self.pools,
             executor=self.executor,
             settlement=self.settlement,
+            clock=self.clock,
             messages_dir=messages_dir,
         )
         self.autoscaler = Autoscaler(self.database, self.mailboxes, self.pools, settings.workers, self.clock)

@@ -59,11 +59,13 @@ class DockerRuntime:
 
     async def ping(self) -> None:
         """Ask the engine whether it answers; raises `EngineUnavailable` if not."""
-        await self._engine.ping()
+        with _refusals_are_absence():
+            await self._engine.ping()
 
     async def prepare(self, image: str, *, fresh: bool) -> None:
         """See `Runtime.prepare`."""
-        await self._images.prepare(image, fresh=fresh)
+        with _refusals_are_absence():
+            await self._images.prepare(image, fresh=fresh)
 
     async def run(self, spec: RunSpec, sink: RunSink) -> Outcome:
         """See `Runtime.run`. A run that is halted before its start is started and stopped at once."""
@@ -81,7 +83,8 @@ class DockerRuntime:
     async def resume(self, execution_id: ExecutionId, sink: RunSink, *, time_limit: float | None) -> Outcome:
         """See `Runtime.resume`. An engine that goes away meanwhile is waited for; one that is away now is not."""
         container = self._container(execution_id)
-        seen = await container.look()
+        with _refusals_are_absence():
+            seen = await container.look()
         if seen.never_started:
             raise RunLost("The container was never started.")
         if time_limit is not None and seen.started_at is not None:
@@ -93,7 +96,8 @@ class DockerRuntime:
         if execution_id in self._runs:
             # The engine ignores a stop before the start; the run looks here right after the start.
             self._halted.add(execution_id)
-        await self._container(execution_id).stop(self._grace)
+        with _refusals_are_absence():
+            await self._container(execution_id).stop(self._grace)
 
     async def discard(self, execution_id: ExecutionId) -> None:
         """See `Runtime.discard`.
@@ -102,19 +106,22 @@ class DockerRuntime:
         knows the executions that are settled already.
         """
         container = self._container(execution_id)
-        if self._engine.settings.leave_containers:
-            try:
+        try:
+            if self._engine.settings.leave_containers:
                 seen = await container.look()
-            except RunLost:
-                return
-            if not seen.running and not seen.never_started:
-                return
-        await container.remove()
+                if not seen.running and not seen.never_started:
+                    return
+            await container.remove()
+        except RunLost:
+            return
+        except EngineRefused as error:
+            # The engine answers, but cannot remove this one now. `found` goes on to report it, for another try.
+            logger.warning("container_left", container=container.name, reason=error.message)
 
     async def found(self) -> list[FoundRun]:
         """See `Runtime.found`. A container whose start failed was never started."""
         filters = json.dumps({"label": [f"{INSTANCE_LABEL}={self._instance}"]})
-        with self._engine.client() as client:
+        with _refusals_are_absence(), self._engine.client() as client:
             containers = await client.containers.list(all=True, filters=filters)
         return [
             FoundRun(
@@ -217,3 +224,12 @@ class DockerRuntime:
             await container.remove()
         except (EngineUnavailable, EngineRefused) as error:
             logger.warning("container_left", container=container.name, reason=error.message)
+
+
+@contextmanager
+def _refusals_are_absence() -> Iterator[None]:
+    """For requests that no engine in order refuses: one that does so is of no more use than one that is away."""
+    try:
+        yield
+    except EngineRefused as error:
+        raise EngineUnavailable(f"The container engine does not serve: {error.message}") from error

@@ -14,7 +14,8 @@ from typing import Final
 
 import structlog
 
-from abacod.errors import EngineUnavailable
+from abacod.clock import Clock
+from abacod.errors import EngineUnavailable, StorageUnavailable
 from abacod.ids import ExecutionId
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
@@ -33,6 +34,9 @@ _VANISHED: Final = (
     "Send the message again if it must run."
 )
 
+# Pause before another try after the database refused, in seconds.
+_STORAGE_PAUSE: Final = 1.0
+
 _log = structlog.get_logger()
 
 
@@ -49,6 +53,7 @@ class Recovery:
         pools: Pools,
         executor: Executor,
         settlement: Settlement,
+        clock: Clock,
         messages_dir: Path,
     ) -> None:
         self._database = database
@@ -58,6 +63,7 @@ class Recovery:
         self._pools = pools
         self._executor = executor
         self._settlement = settlement
+        self._clock = clock
         self._messages_dir = messages_dir
 
     async def take_up(self) -> None:
@@ -66,14 +72,18 @@ class Recovery:
             await self._engine.until_up()
             try:
                 running = await self._sort_out()
+                submitted = await self._database.read(lambda tx: actors.in_status(tx, ActorStatus.SUBMITTED))
                 break
             except EngineUnavailable as error:
                 self._engine.lost(error)
+            except StorageUnavailable as error:
+                _log.error("recovery_delayed", error=error.message)
+                await self._clock.sleep(_STORAGE_PAUSE)
         # Last, and all at once: a worker that is done with what it adopted takes messages, whose order stands only now.
         for actor, execution in running:
             self._pools.adopt(actor, execution)
         self._pools.open_for_work()
-        for actor in await self._database.read(lambda tx: actors.in_status(tx, ActorStatus.SUBMITTED)):
+        for actor in submitted:
             self._mailboxes.wake(actor.id)
         _log.info("recovered", executions=sorted(execution.id for _, execution in running))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -24,6 +24,8 @@ from abacod.store.database import Database, Transaction
 # Pauses between tries to write a result while the disk refuses, in seconds.
 _FIRST_RETRY: Final = 0.5
 _LAST_RETRY: Final = 30.0
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -71,15 +73,18 @@ class Settlement:
         log_expires = self._log_expires(actor)
         finished = self._clock.now()
 
-        def settle(tx: Transaction) -> None:
-            if executions.fail(tx, execution_id, {"reason": reason}, finished, log_expires):
+        def settle(tx: Transaction) -> bool:
+            failed = executions.fail(tx, execution_id, {"reason": reason}, finished, log_expires)
+            if failed:
                 messages.remove(tx, execution_id)
                 if progress:
                     progress.finish(tx)
+            return failed
 
-        await self._write(settle, execution_id)
+        failed = await self._write(settle, execution_id)
         self._remove_file(execution_id)
-        _log.warning("execution_failed", execution=execution_id, reason=reason)
+        if failed:
+            _log.warning("execution_failed", execution=execution_id, reason=reason)
 
     async def wait_again(self, execution_id: ExecutionId, *, failed: bool) -> None:
         """The container was not started after all: the message waits for another try; `failed` counts this one."""
@@ -90,17 +95,15 @@ class Settlement:
 
         await self._write(back, execution_id)
 
-    async def _write(self, settle: Callable[[Transaction], None], execution_id: ExecutionId) -> None:
+    async def _write(self, settle: Callable[[Transaction], T], execution_id: ExecutionId) -> T:
         pause = _FIRST_RETRY
         while True:
             try:
-                await self._database.write(settle)
+                return await self._database.write(settle)
             except StorageUnavailable as error:
                 _log.error("execution_not_settled", execution=execution_id, error=error.message)
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, _LAST_RETRY)
-            else:
-                return
 
     def _remove_file(self, execution_id: ExecutionId) -> None:
         (self._messages_dir / execution_id).unlink(missing_ok=True)

@@ -35,7 +35,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(file: Path, monke
     monkeypatch.setenv("ABACOD_SERVER__PORT", "2")
     server = load_settings(file, server={"port": 3, "host": None}).server
     assert (server.port, server.host, server.list_limit) == (3, "from-environment", 11)
-    assert server.max_json_depth == 200
+    assert server.drain_seconds == 30
 
 
 def test_without_anything_given_there_are_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

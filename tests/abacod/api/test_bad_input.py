@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from abacod.ids import new_actor_id, new_execution_id
 from abacod.services.tokens import SigningKey
 from tests.abacod.api.serving import MAX_BINARY, MAX_TEXT, Client, Serving, checked_envelope, serving
 
@@ -178,7 +177,7 @@ WRONG: dict[str, list[Any]] = {
         {"_abaco_username": "x"},
     ],
     "hints": [1, True, {}, [[]], [{}], [None], [True], ["{a"], ["a'"], '["a"]'],
-    "link": [*_NO_TEXTS, "no-such-actor", "a\0b", new_actor_id()],
+    "link": [*_NO_TEXTS, "no-such-actor", "a\0b", "JWpkNmBwKewYo"],
     "webhook": [*_NO_TEXTS, "ftp://x", "x", "http://", "http://[", "http://a b", "http://a\n", "javascript:1"],
     "stateless": _NO_BOOLEANS,
     "token": _NO_BOOLEANS,
@@ -237,7 +236,7 @@ async def test_a_wrong_value_in_the_query_is_refused_too(target: Target) -> None
 
 
 UNKNOWN = [
-    new_actor_id(),
+    "JWpkNmBwKewYo",
     "unknown",
     "x" * 5000,
     "%00",
@@ -266,7 +265,7 @@ async def test_an_identifier_that_names_nothing_is_not_found(target: Target, ide
     for what in ("executions", "workers"):
         for method in ("GET", "DELETE"):
             await target.client.send(method, f"/v3/actors/{target.actor}/{what}/{named}", expect=404)
-    await target.client.get(f"/v3/actors/{target.actor}/executions/{new_execution_id()}/logs", expect=404)
+    await target.client.get(f"/v3/actors/{target.actor}/executions/{'kA1P1m8NkkolK'}/logs", expect=404)
 
 
 @pytest.mark.parametrize("part", ["%ff", "%c3%28", "%ed%a0%80"])

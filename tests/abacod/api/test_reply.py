@@ -10,7 +10,14 @@ from aiohttp import web
 from abacod import __version__
 from abacod.api.calls import DIALECTS
 from abacod.api.reply import Replies, camel_case, envelope
-from abacod.errors import AbacoError, ActorNotFound, ExecutionNotFound, GatewayTimeout, NotAuthenticated, NotPermitted
+from abacod.errors import (
+    AbacoError,
+    ActorNotFound,
+    ExecutionNotFound,
+    NotAuthenticated,
+    NotPermitted,
+    StorageUnavailable,
+)
 from abacod.ids import ActorId, ExecutionId, Username
 
 V3, V2, BARE = DIALECTS
@@ -47,7 +54,9 @@ def test_errors_have_a_status_for_each_kind_of_client(error: AbacoError, documen
 
 
 def test_an_error_carries_its_message_and_what_the_caller_needs_to_go_on() -> None:
-    answer = read(DOCUMENTED.error(GatewayTimeout("Too late.", result={"execution_id": "x"}, hint="for the operator")))
+    answer = read(
+        DOCUMENTED.error(StorageUnavailable("Too late.", result={"execution_id": "x"}, hint="for the operator"))
+    )
     assert answer["status"] == "error"
     assert answer["message"] == "Too late."
     assert answer["result"] == {"execution_id": "x"}

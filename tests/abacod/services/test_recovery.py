@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from abacod.config import LogSettings
+from abacod.errors import StorageUnavailable
 from abacod.models.states import ActorStatus, ExecutionStatus, WorkerStatus
 from abacod.runtime.run import FoundState, Outcome
 from abacod.store import messages
@@ -335,3 +336,28 @@ async def test_an_actor_deleted_before_its_containers_are_taken_up(lab: Lab, dia
     assert [record.final_state for record in records] == [{"reason": "The actor was deleted."}] * 2
     await lab.quiet()
     assert await lab.database.read(messages.waiting_counts) == {}
+
+
+async def test_a_database_that_refuses_during_recovery_is_asked_again(lab: Lab, diary: Diary) -> None:
+    # given a running container and a crash
+    diary.gate.clear()
+    actor = await lab.create(diary)
+    (sent,) = await lab.send(actor, "1")
+    await lab.until(lambda: diary.at_once == 1)
+    await lab.crash()
+    # when the database cannot be read as recovery begins
+    lab.engine.up = False
+    await lab.open()
+    refusals = [StorageUnavailable("The disk is away.")]
+
+    async def refuse() -> None:
+        if refusals:
+            raise refusals.pop()
+
+    lab.database.before_read = refuse
+    lab.engine.up = True
+    # then the container is followed all the same
+    await lab.until(lambda: not refusals and bool(lab.executor.running))
+    diary.gate.set()
+    await lab.in_status(sent, ExecutionStatus.COMPLETE)
+    assert lab.runtime.starts[sent.id] == 1

@@ -20,6 +20,7 @@ from abacod.api.executions import ExecutionsApi
 from abacod.api.health import HealthApi
 from abacod.api.identity import IdentityApi
 from abacod.api.messages import MessagesApi
+from abacod.api.permissions import PermissionsApi
 from abacod.api.reply import Replies
 from abacod.api.router import Router
 from abacod.api.routes import Handlers, actor_routes, other_routes
@@ -46,6 +47,7 @@ from abacod.services.mounts import parse_mount
 from abacod.services.pools import Pools
 from abacod.services.recovery import Recovery
 from abacod.services.settle import Settlement
+from abacod.services.sharing import Sharing
 from abacod.services.status import Status
 from abacod.services.tokens import SigningKey, Tokens
 from abacod.services.workers import Workers
@@ -277,6 +279,7 @@ def _web(settings: Settings, clock: Clock, core: Core, actors: Actors, backgroun
         actors=ActorsApi(actors, status, replies, max_text_bytes=limit, default_token=settings.runs.default_token),
         messages=MessagesApi(messages, replies, max_text_bytes=limit),
         executions=ExecutionsApi(executions, replies),
+        permissions=PermissionsApi(Sharing(core.database), replies, max_text_bytes=limit),
         workers=WorkersApi(
             Workers(core.pools, settings.workers, settings.compat),
             replies,

@@ -10,6 +10,7 @@ from abacod.api.executions import ExecutionsApi
 from abacod.api.health import HealthApi
 from abacod.api.identity import IdentityApi
 from abacod.api.messages import MessagesApi
+from abacod.api.permissions import PermissionsApi
 from abacod.api.workers import WorkersApi
 
 
@@ -20,6 +21,7 @@ class Handlers:
     actors: ActorsApi
     messages: MessagesApi
     executions: ExecutionsApi
+    permissions: PermissionsApi
     workers: WorkersApi
     identity: IdentityApi
     health: HealthApi
@@ -42,6 +44,8 @@ def actor_routes(on: Handlers) -> list[Route]:
         Route("GET", "/{actor}/executions/{execution}", on.executions.show, Need.READ),
         Route("DELETE", "/{actor}/executions/{execution}", on.executions.halt, Need.UPDATE),
         Route("GET", "/{actor}/executions/{execution}/logs", on.executions.log, Need.READ),
+        Route("GET", "/{actor}/permissions", on.permissions.list_all, Need.READ),
+        Route("POST", "/{actor}/permissions", on.permissions.grant, Need.UPDATE),
         Route("GET", "/{actor}/workers", on.workers.list_all, Need.READ),
         Route("POST", "/{actor}/workers", on.workers.ensure, Need.ADMIN_AND_READ),
         Route("GET", "/{actor}/workers/{worker}", on.workers.show, Need.READ),

@@ -143,6 +143,12 @@ def grant(tx: sqlite3.Connection, actor_id: ActorId, username: Username, level: 
     )
 
 
+def permissions(tx: sqlite3.Connection, actor_id: ActorId) -> dict[Username, Level]:
+    """Everybody's level on the actor, by name."""
+    rows = tx.execute("SELECT username, level FROM actor_permissions WHERE actor_id = ? ORDER BY username", (actor_id,))
+    return {Username(row["username"]): Level(row["level"]) for row in rows}
+
+
 def level_of(tx: sqlite3.Connection, actor_id: ActorId, username: Username) -> Level:
     """The user's effective level: the higher of their own and everyone's (spec/actors-api 7.4)."""
     row = tx.execute(

@@ -39,5 +39,5 @@ class Sharing:
             return actors.permissions(tx, actor_id)
 
         granted = await self._database.write(change)
-        _log.info("permission_granted", actor=actor_id, user=username, level=level.name, by=caller.username)
+        _log.info("permission_granted", actor=actor_id, user=username, granted=level.name, by=caller.username)
         return granted

@@ -292,7 +292,7 @@ def _web(settings: Settings, clock: Clock, core: Core, actors: Actors, backgroun
         health=HealthApi(status),
     )
     router = Router(actor_routes(handlers), other_routes(handlers))
-    return application(Entry(router, accounts, Access(core.database), replies), limit)
+    return application(Entry(router, accounts, Access(core.database), replies))
 
 
 def _listener(host: str, port: int) -> socket.socket:

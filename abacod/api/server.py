@@ -100,12 +100,9 @@ class Entry:
         return self._replies.error(error)
 
 
-def application(entry: Entry, max_text_bytes: int) -> web.Application:
-    """The aiohttp application around the entry."""
-    app = web.Application(
-        client_max_size=max_text_bytes,
-        handler_args={"max_line_size": _MAX_LINE, "max_field_size": _MAX_LINE},
-    )
+def application(entry: Entry) -> web.Application:
+    """The aiohttp application around the entry. Bodies are bounded by whoever reads them (see `body`)."""
+    app = web.Application(handler_args={"max_line_size": _MAX_LINE, "max_field_size": _MAX_LINE})
     # `(?s:…)`: a line feed, too, is no reason to answer without an envelope.
     app.router.add_route("*", "/{path:(?s:.*)}", entry.serve, expect_handler=_leave_waiting)
     return app

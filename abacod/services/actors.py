@@ -106,7 +106,7 @@ class Actors:
             ActorShuttingDown: it is being deleted.
         """
 
-        def change(tx: Transaction) -> Actor:
+        def change(tx: Transaction) -> tuple[Actor, Actor]:
             before = permitted_actor(tx, caller, actor_id, Level.UPDATE)
             if before.status is ActorStatus.SHUTTING_DOWN:
                 raise ActorShuttingDown("The actor is being deleted.")
@@ -116,10 +116,9 @@ class Actors:
                 after = replace(after.with_status(ActorStatus.SUBMITTED, ""), revision=before.revision + 1)
             after = self._with_computed(tx, after, caller, before.definition)
             actors.replace(tx, after)
-            return after
+            return before, after
 
-        before = await self._database.read(lambda tx: actors.get(tx, caller.tenant, actor_id))
-        after = await self._database.write(change)
+        before, after = await self._database.write(change)
         if after.revision != before.revision or after.definition.stateless != before.definition.stateless:
             self._pools.renew(after)
         _log.info("actor_updated", actor=actor_id, revision=after.revision, by=caller.username)

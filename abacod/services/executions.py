@@ -64,11 +64,16 @@ class Executions:
         Raises:
             ExecutionNotFound: the actor has no such execution.
         """
-        await self.get(actor_id, execution_id)
         progress = self._executor.progress_of(execution_id)
         # The memory first: what moves from there to the disk meanwhile is cut off again, so no byte shows twice.
         on_disk, in_memory = progress.snapshot() if progress else (None, b"")
-        stored = await self._database.read(partial(logs.whole, execution_id=execution_id, now=self._clock.now()))
+        now = self._clock.now()
+
+        def stored_log(tx: Transaction) -> bytes:
+            executions.get(tx, actor_id, execution_id)
+            return logs.whole(tx, execution_id, now)
+
+        stored = await self._database.read(stored_log)
         return decode(stored[:on_disk] + in_memory)
 
     async def halt(self, actor_id: ActorId, execution_id: ExecutionId) -> None:

@@ -78,7 +78,7 @@ class Executor:
         Raises:
             EngineUnavailable: the engine went away before the container was started; the message is untouched.
         """
-        execution, owner = await self._database.read(lambda tx: _load(tx, actor, message.execution_id))
+        execution, owner = await self._database.read(lambda tx: self._load(tx, actor, message.execution_id))
         if execution is None or execution.status is not ExecutionStatus.SUBMITTED:
             return Next.LEAVE_IT
         spec = self._spec(actor, execution, message, worker_id, owner)
@@ -137,8 +137,7 @@ class Executor:
         self, actor: Actor, execution: Execution, message: Queued, worker_id: WorkerId, owner: User | None
     ) -> RunSpec:
         access_token = ""
-        wants_token = actor.definition.token
-        if self._runs.default_token if wants_token is None else wants_token:
+        if self._wants_token(actor):
             account = owner or User(actor.tenant, actor.owner, frozenset(), actor.create_time)
             access_token = self._tokens.issue(account, "access").text
         variables = environment(
@@ -152,6 +151,15 @@ class Executor:
         )
         binary_message = self._messages_dir / message.execution_id if message.body is None else None
         return run_spec(actor, execution, worker_id, variables, self._runs, binary_message)
+
+    def _load(self, tx: Transaction, actor: Actor, execution_id: ExecutionId) -> tuple[Execution | None, User | None]:
+        """The execution, and the owner's account where the run needs a token of theirs."""
+        owner = users.find(tx, actor.tenant, actor.owner) if self._wants_token(actor) else None
+        return executions.find(tx, execution_id), owner
+
+    def _wants_token(self, actor: Actor) -> bool:
+        wanted = actor.definition.token
+        return self._runs.default_token if wanted is None else wanted
 
     @contextmanager
     def _following(self, execution_id: ExecutionId, worker_id: WorkerId) -> Iterator[Progress]:
@@ -179,7 +187,3 @@ class Executor:
             except EngineUnavailable as error:
                 self._engine.lost(error)
                 await self._engine.until_up()
-
-
-def _load(tx: Transaction, actor: Actor, execution_id: ExecutionId) -> tuple[Execution | None, User | None]:
-    return executions.find(tx, execution_id), users.find(tx, actor.tenant, actor.owner)

@@ -113,12 +113,10 @@ class Pools:
         """The actor has a new revision: a new worker fetches its image, the old ones end after what they do now."""
         for worker in self.workers_of(actor.id):
             worker.stop()
-        if not self._may_start:
-            self._mailboxes.wake(actor.id)
-        elif self._has_room(actor.id):
-            self._start(actor)
+        if self._may_start:
+            self._start_or_starve(actor)
         else:
-            self._starved[actor.id] = None
+            self._mailboxes.wake(actor.id)
 
     async def close(self, actor_id: ActorId, timeout: float) -> bool:
         """End all workers of an actor that is being deleted, halting what they run; False if some still end after `timeout`
@@ -160,12 +158,15 @@ class Pools:
         actor = await self._database.read(partial(actors.find, actor_id=actor_id))
         if actor is None or actor.status in (ActorStatus.ERROR, ActorStatus.SHUTTING_DOWN):
             return
-        if self.viable(actor_id):
-            return  # an update or a request for workers was faster
-        if self._has_room(actor_id):
+        if not self.viable(actor_id):  # else an update or a request for workers was faster
+            self._start_or_starve(actor)
+
+    def _start_or_starve(self, actor: Actor) -> None:
+        """Start a worker now, or as soon as there is a place for it."""
+        if self._has_room(actor.id):
             self._start(actor)
         else:
-            self._starved[actor_id] = None
+            self._starved[actor.id] = None
 
     @property
     def _may_start(self) -> bool:

@@ -1,11 +1,11 @@
-"""Where the parts meet: builds the daemon, runs it until it is asked to stop, and takes it down in order."""
+"""The life of the daemon: opens it, runs it until it is asked to stop, and takes it down in order."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,49 +15,20 @@ import structlog
 from aiohttp import web
 
 from abacod import __version__, logs
-from abacod.api.actors import ActorsApi
-from abacod.api.executions import ExecutionsApi
-from abacod.api.health import HealthApi
-from abacod.api.identity import IdentityApi
-from abacod.api.messages import MessagesApi
-from abacod.api.permissions import PermissionsApi
-from abacod.api.reply import Replies
-from abacod.api.router import Router
-from abacod.api.routes import Handlers, actor_routes, other_routes
-from abacod.api.server import Entry, application
-from abacod.api.workers import WorkersApi
+from abacod.assembly.core import Core, make_actors, make_core, recover, start_upkeep
+from abacod.assembly.web import make_web
 from abacod.clock import Clock, SystemClock
 from abacod.config import Settings, engine_environment
 from abacod.errors import ConfigError
 from abacod.notify import Notifier
-from abacod.queue.mailboxes import Mailboxes
 from abacod.runtime.docker import DockerRuntime
 from abacod.runtime.run import Runtime
-from abacod.services.access import Access
-from abacod.services.accounts import Accounts
-from abacod.services.actors import Actors
-from abacod.services.autoscaler import Autoscaler
-from abacod.services.engine_watch import EngineWatch
-from abacod.services.executions import Executions
-from abacod.services.executor import Executor
-from abacod.services.janitor import Janitor
-from abacod.services.loops import Background, Periodic
-from abacod.services.messages import Messages
+from abacod.services.loops import Background
 from abacod.services.mounts import parse_mount
-from abacod.services.pools import Pools
-from abacod.services.recovery import Recovery
-from abacod.services.settle import Settlement
-from abacod.services.sharing import Sharing
-from abacod.services.status import Status
-from abacod.services.tokens import SigningKey, Tokens
-from abacod.services.workers import Workers
 from abacod.store import facts
 from abacod.store.database import Database
 from abacod.store.datadir import held
 
-# Pauses between two rounds of upkeep, in seconds.
-_JANITOR_INTERVAL: Final = 60.0
-_SWEEP_INTERVAL: Final = 60.0
 # How long open requests may go on once the daemon stops, in seconds.
 _HTTP_SHUTDOWN: Final = 5.0
 
@@ -68,19 +39,6 @@ _log = structlog.get_logger()
 
 MakeRuntime = Callable[[str], Runtime]
 """Makes the runtime for a data directory, given its instance id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """The parts that run messages."""
-
-    database: Database
-    tokens: Tokens
-    mailboxes: Mailboxes
-    engine: EngineWatch
-    executor: Executor
-    pools: Pools
-    recovery: Recovery
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +124,15 @@ async def opened(settings: Settings, clock: Clock, make_runtime: MakeRuntime) ->
 async def _running(
     settings: Settings, clock: Clock, database: Database, runtime: Runtime, listener: socket.socket
 ) -> AsyncIterator[Daemon]:
-    core = _core(settings, clock, database, runtime)
+    core = make_core(settings, clock, database, runtime)
     await core.recovery.remove_files()
     await core.mailboxes.load()
     async with asyncio.TaskGroup() as group:
         background = Background(group)
-        actors = _actors(settings, clock, core, background)
-        _start_upkeep(settings, clock, core, background)
-        background.start(_recover(core.recovery, actors), "recovery")
-        runner = web.AppRunner(_web(settings, clock, core, actors, background), shutdown_timeout=_HTTP_SHUTDOWN)
+        actors = make_actors(settings, clock, core, background)
+        start_upkeep(settings, clock, core, background)
+        background.start(recover(core.recovery, actors), "recovery")
+        runner = web.AppRunner(make_web(settings, clock, core, actors, background), shutdown_timeout=_HTTP_SHUTDOWN)
         await runner.setup()
         await web.SockSite(runner, listener).start()
         try:
@@ -183,116 +141,6 @@ async def _running(
             await runner.cleanup()
             await core.pools.drain(settings.server.drain_seconds)
             background.cancel()
-
-
-def _core(settings: Settings, clock: Clock, database: Database, runtime: Runtime) -> Core:
-    """The parts that run messages."""
-    messages_dir = settings.messages_dir
-    tokens = Tokens(SigningKey.at(settings.signing_key_path), settings.auth, settings.public_url, clock)
-    mailboxes = Mailboxes(database)
-    engine = EngineWatch(runtime, settings.engine, clock)
-    settlement = Settlement(database, settings.logs, clock, messages_dir)
-    executor = Executor(
-        database,
-        runtime,
-        settlement,
-        tokens,
-        engine,
-        runs=settings.runs,
-        logs=settings.logs,
-        clock=clock,
-        api_server=settings.public_url,
-        messages_dir=messages_dir,
-        style="python" if settings.compat == "abaco" else "json",
-    )
-    pools = Pools(
-        database, mailboxes, executor, runtime, engine, workers=settings.workers, runs=settings.runs, clock=clock
-    )
-    recovery = Recovery(
-        database=database,
-        runtime=runtime,
-        engine=engine,
-        mailboxes=mailboxes,
-        pools=pools,
-        executor=executor,
-        settlement=settlement,
-        clock=clock,
-        messages_dir=messages_dir,
-    )
-    return Core(database, tokens, mailboxes, engine, executor, pools, recovery)
-
-
-def _actors(settings: Settings, clock: Clock, core: Core, background: Background) -> Actors:
-    return Actors(
-        core.database,
-        core.mailboxes,
-        core.pools,
-        runs=settings.runs,
-        workers=settings.workers,
-        clock=clock,
-        spawn=background.spawn,
-    )
-
-
-def _start_upkeep(settings: Settings, clock: Clock, core: Core, background: Background) -> None:
-    """Start everything that goes on by itself."""
-    background.start(core.engine.run(), "engine-watch")
-    background.start(core.pools.run(), "pools")
-    rounds: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
-        ("janitor", Janitor(core.database, clock).run_once, _JANITOR_INTERVAL),
-        ("sweep", core.recovery.sweep, _SWEEP_INTERVAL),
-    ]
-    if settings.workers.autoscaling:
-        autoscaler = Autoscaler(core.database, core.mailboxes, core.pools, settings.workers, clock)
-        rounds.append(("autoscaler", autoscaler.run_once, settings.workers.autoscaler_seconds))
-    for name, run_once, interval in rounds:
-        background.start(Periodic(name, run_once, interval, clock).run(), name)
-
-
-async def _recover(recovery: Recovery, actors: Actors) -> None:
-    await recovery.take_up()
-    await actors.finish_deletions()
-
-
-def _web(settings: Settings, clock: Clock, core: Core, actors: Actors, background: Background) -> web.Application:
-    """The HTTP side: every handler gets the use-cases it offers."""
-    limit = settings.server.max_text_bytes
-    replies = Replies(settings.public_url, settings.compat)
-    status = Status(core.database, core.engine)
-    accounts = Accounts(core.database, core.tokens, settings.auth, clock)
-    messages = Messages(
-        core.database,
-        core.mailboxes,
-        clock,
-        messages_dir=settings.messages_dir,
-        max_binary_bytes=settings.server.max_body_bytes,
-    )
-    executions = Executions(
-        core.database,
-        core.mailboxes,
-        core.executor,
-        clock,
-        list_limit=settings.server.list_limit,
-        spawn=background.spawn,
-    )
-    handlers = Handlers(
-        actors=ActorsApi(actors, status, replies, max_text_bytes=limit, default_token=settings.runs.default_token),
-        messages=MessagesApi(messages, replies, max_text_bytes=limit),
-        executions=ExecutionsApi(executions, replies),
-        permissions=PermissionsApi(Sharing(core.database), replies, max_text_bytes=limit),
-        workers=WorkersApi(
-            Workers(core.pools, settings.workers, settings.compat),
-            replies,
-            max_text_bytes=limit,
-            location=settings.engine.url or engine_environment().docker_host or "unix:///var/run/docker.sock",
-            host_name=socket.gethostname(),
-            host_ip=settings.server.host,
-        ),
-        identity=IdentityApi(accounts, core.tokens, replies, site_id=settings.auth.site_id, tenants=settings.tenants),
-        health=HealthApi(status),
-    )
-    router = Router(actor_routes(handlers), other_routes(handlers))
-    return application(Entry(router, accounts, Access(core.database), replies))
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from abacod.api.body import parse_json, read_fields, read_text, whole_number
+from abacod.api.body import parse_json, read_fields, read_text
 from abacod.api.calls import Call, Dialect
+from abacod.api.fields import Boolean, Integer, Text, validated
 from abacod.api.reply import Replies, moment
-from abacod.errors import BadRequest, InvalidField, TooLarge
+from abacod.errors import BadRequest, TooLarge
 from abacod.models.actor import Actor, ActorDefinition
 from abacod.models.states import ActorStatus
 from abacod.services.actors import Actors
 from abacod.services.status import Status
-
-_MAX_INT: Final = 2**53
-
-
-def _boolean(value: object) -> object:
-    """True and false, as JSON or as text; the number 1 is none (spec/actors-api 1.5)."""
-    if isinstance(value, bool):
-        return value
-    texts = {"true": True, "1": True, "false": False, "0": False}
-    if isinstance(value, str) and value.lower() in texts:
-        return texts[value.lower()]
-    raise ValueError("give true or false")
-
-
-def _integer(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("give a whole number")
-    try:
-        number = value if isinstance(value, int) else whole_number(value)
-    except ValueError:
-        raise ValueError("give a whole number") from None
-    if abs(number) > _MAX_INT:
-        raise ValueError("give a number nearer to zero")
-    return number
-
-
-def _text(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("give a text")
-    return value
 
 
 def _hints(value: object) -> object:
@@ -68,39 +38,34 @@ def _variables(value: object) -> object:
     return value
 
 
-_Boolean = Annotated[bool, BeforeValidator(_boolean)]
-_Integer = Annotated[int, BeforeValidator(_integer)]
-_Text = Annotated[str, BeforeValidator(_text)]
-
-
 class Registration(BaseModel):
     """The fields of a registration or update; null means not given, unknown fields are ignored (spec/actors-api 1.6)."""
 
     model_config = ConfigDict(extra="ignore")
 
-    image: _Text = Field(min_length=1, description="The Docker image of the actor.")
-    name: _Text | None = Field(None, description="A name for the actor.")
-    description: _Text | None = Field(None, description="A description of the actor.")
+    image: Text = Field(min_length=1, description="The Docker image of the actor.")
+    name: Text | None = Field(None, description="A name for the actor.")
+    description: Text | None = Field(None, description="A description of the actor.")
     default_environment: Annotated[dict[str, str] | None, BeforeValidator(_variables)] = Field(
         None, description="Environment variables of every execution, as an object of texts."
     )
     hints: Annotated[tuple[str, ...] | None, BeforeValidator(_hints)] = Field(None, description="A list of tags.")
-    link: _Text | None = Field(None, description="Id or alias of the actor that gets this one's events.")
-    webhook: _Text | None = Field(None, description="URL that gets this actor's events.")
-    stateless: _Boolean | None = Field(None, description="Whether the actor keeps no state: true or false.")
-    token: _Boolean | None = Field(None, description="Whether executions get an access token: true or false.")
-    privileged: _Boolean | None = Field(None, description="Whether containers are privileged: true or false.")
-    use_container_uid: _Boolean | None = Field(None, description="Whether to run as the image's user: true or false.")
-    run_as_executor: _Boolean | None = Field(None, description="Whether to run as the sender: true or false.")
-    max_workers: _Integer | None = Field(None, description="Most workers at a time, a whole number.")
-    max_cpus: _Integer | None = Field(None, description="CPU limit in billionths of a CPU, a whole number.")
-    mem_limit: _Text | None = Field(None, description="Memory limit, as 512m or 3g.")
-    queue: _Text | None = Field(None, description="The queue whose workers serve the actor.")
-    log_ex: _Integer | None = Field(None, description="Life time of logs in seconds, a whole number.")
-    cron_schedule: _Text | None = Field(None, description="When to run by itself, as: yyyy-mm-dd hh + 1 day.")
-    cron_on: _Boolean | None = Field(None, description="Whether the schedule is on: true or false.")
-    type: _Text | None = Field(None, description="none, bin or json; has no effect.")
-    force: _Boolean | None = Field(None, description="Whether an update fetches the image again: true or false.")
+    link: Text | None = Field(None, description="Id or alias of the actor that gets this one's events.")
+    webhook: Text | None = Field(None, description="URL that gets this actor's events.")
+    stateless: Boolean | None = Field(None, description="Whether the actor keeps no state: true or false.")
+    token: Boolean | None = Field(None, description="Whether executions get an access token: true or false.")
+    privileged: Boolean | None = Field(None, description="Whether containers are privileged: true or false.")
+    use_container_uid: Boolean | None = Field(None, description="Whether to run as the image's user: true or false.")
+    run_as_executor: Boolean | None = Field(None, description="Whether to run as the sender: true or false.")
+    max_workers: Integer | None = Field(None, description="Most workers at a time, a whole number.")
+    max_cpus: Integer | None = Field(None, description="CPU limit in billionths of a CPU, a whole number.")
+    mem_limit: Text | None = Field(None, description="Memory limit, as 512m or 3g.")
+    queue: Text | None = Field(None, description="The queue whose workers serve the actor.")
+    log_ex: Integer | None = Field(None, description="Life time of logs in seconds, a whole number.")
+    cron_schedule: Text | None = Field(None, description="When to run by itself, as: yyyy-mm-dd hh + 1 day.")
+    cron_on: Boolean | None = Field(None, description="Whether the schedule is on: true or false.")
+    type: Text | None = Field(None, description="none, bin or json; has no effect.")
+    force: Boolean | None = Field(None, description="Whether an update fetches the image again: true or false.")
 
     def definition(self, defaults: ActorDefinition) -> ActorDefinition:
         """The definition asked for, with `defaults` for what is not given."""
@@ -183,10 +148,7 @@ class ActorsApi:
     async def _registration(self, call: Call) -> Registration:
         fields = await read_fields(call.request, call.query, self._max_text_bytes)
         given = {name: _structured(name, value) for name, value in fields.items()}
-        try:
-            return Registration.model_validate(given)
-        except ValidationError as error:
-            raise InvalidField(f"Invalid actor description: {_problems(error)}") from error
+        return validated(Registration, given, "actor")
 
     def _shown(self, actor: Actor, call: Call) -> dict[str, Any]:
         shown = actor_fields(actor, call.dialect, self._replies)
@@ -255,14 +217,3 @@ def _structured(name: str, value: Any) -> Any:
     if name == "default_environment" and isinstance(value, str) and value.lstrip().startswith("{"):
         return parse_json(value)
     return value
-
-
-def _problems(error: ValidationError) -> Mapping[str, str]:
-    """Field by field: what is wrong and what to give."""
-    problems: dict[str, str] = {}
-    for item in error.errors(include_url=False, include_context=False):
-        field = str(item["loc"][0])
-        help_text = Registration.model_fields[field].description or ""
-        problem = f"{item['msg'].removeprefix('Value error, ')}. {help_text}"
-        problems.setdefault(field, problem)
-    return problems

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from abacod.errors import ActorNotFound, NotAuthenticated
 from abacod.models.actor import Actor
@@ -80,9 +81,15 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method at one path; `{name}` in the path is a parameter."""
+    """One method at one path; `{name}` in the path is a parameter.
+
+    `takes` is the model of the fields that a request has, `gives` the type of the answer's `result` (a TypedDict, a list of
+    such, None): what the handler works with is what the API description says.
+    """
 
     method: str
     path: str
     handler: Handler
     need: Need
+    takes: type[BaseModel] | None = None
+    gives: Any = None

@@ -1,0 +1,110 @@
+"""The parts that run messages, and those that go on by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from abacod.clock import Clock
+from abacod.config import Settings
+from abacod.queue.mailboxes import Mailboxes
+from abacod.runtime.run import Runtime
+from abacod.services.actors import Actors
+from abacod.services.autoscaler import Autoscaler
+from abacod.services.engine_watch import EngineWatch
+from abacod.services.executor import Executor
+from abacod.services.janitor import Janitor
+from abacod.services.loops import Background, Periodic
+from abacod.services.pools import Pools
+from abacod.services.recovery import Recovery
+from abacod.services.settle import Settlement
+from abacod.services.tokens import SigningKey, Tokens
+from abacod.store.database import Database
+
+# Pauses between two rounds of upkeep, in seconds.
+_JANITOR_INTERVAL: Final = 60.0
+_SWEEP_INTERVAL: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The parts that run messages."""
+
+    database: Database
+    tokens: Tokens
+    mailboxes: Mailboxes
+    engine: EngineWatch
+    executor: Executor
+    pools: Pools
+    recovery: Recovery
+
+
+def make_core(settings: Settings, clock: Clock, database: Database, runtime: Runtime) -> Core:
+    """The parts that run messages."""
+    messages_dir = settings.messages_dir
+    tokens = Tokens(SigningKey.at(settings.signing_key_path), settings.auth, settings.public_url, clock)
+    mailboxes = Mailboxes(database)
+    engine = EngineWatch(runtime, settings.engine, clock)
+    settlement = Settlement(database, settings.logs, clock, messages_dir)
+    executor = Executor(
+        database,
+        runtime,
+        settlement,
+        tokens,
+        engine,
+        runs=settings.runs,
+        logs=settings.logs,
+        clock=clock,
+        api_server=settings.public_url,
+        messages_dir=messages_dir,
+        style="python" if settings.compat == "abaco" else "json",
+    )
+    pools = Pools(
+        database, mailboxes, executor, runtime, engine, workers=settings.workers, runs=settings.runs, clock=clock
+    )
+    recovery = Recovery(
+        database=database,
+        runtime=runtime,
+        engine=engine,
+        mailboxes=mailboxes,
+        pools=pools,
+        executor=executor,
+        settlement=settlement,
+        clock=clock,
+        messages_dir=messages_dir,
+    )
+    return Core(database, tokens, mailboxes, engine, executor, pools, recovery)
+
+
+def make_actors(settings: Settings, clock: Clock, core: Core, background: Background) -> Actors:
+    return Actors(
+        core.database,
+        core.mailboxes,
+        core.pools,
+        runs=settings.runs,
+        workers=settings.workers,
+        clock=clock,
+        spawn=background.spawn,
+    )
+
+
+def start_upkeep(settings: Settings, clock: Clock, core: Core, background: Background) -> None:
+    """Start everything that goes on by itself."""
+    background.start(core.engine.run(), "engine-watch")
+    background.start(core.pools.run(), "pools")
+    rounds: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
+        ("janitor", Janitor(core.database, clock).run_once, _JANITOR_INTERVAL),
+        ("sweep", core.recovery.sweep, _SWEEP_INTERVAL),
+    ]
+    if settings.workers.autoscaling:
+        autoscaler = Autoscaler(core.database, core.mailboxes, core.pools, settings.workers, clock)
+        rounds.append(("autoscaler", autoscaler.run_once, settings.workers.autoscaler_seconds))
+    for name, run_once, interval in rounds:
+        background.start(Periodic(name, run_once, interval, clock).run(), name)
+
+
+async def recover(recovery: Recovery, actors: Actors) -> None:
+    """Take up what an earlier daemon left."""
+    await recovery.take_up()
+    await actors.finish_deletions()

@@ -1,0 +1,72 @@
+"""The HTTP side: every handler gets the use-cases it offers."""
+
+from __future__ import annotations
+
+import socket
+
+from aiohttp import web
+
+from abacod.api.actors import ActorsApi
+from abacod.api.executions import ExecutionsApi
+from abacod.api.health import HealthApi
+from abacod.api.identity import IdentityApi
+from abacod.api.messages import MessagesApi
+from abacod.api.permissions import PermissionsApi
+from abacod.api.reply import Replies
+from abacod.api.router import Router
+from abacod.api.routes import Handlers, actor_routes, other_routes
+from abacod.api.server import Entry, application
+from abacod.api.workers import WorkersApi
+from abacod.assembly.core import Core
+from abacod.clock import Clock
+from abacod.config import Settings, engine_environment
+from abacod.services.access import Access
+from abacod.services.accounts import Accounts
+from abacod.services.actors import Actors
+from abacod.services.executions import Executions
+from abacod.services.loops import Background
+from abacod.services.messages import Messages
+from abacod.services.sharing import Sharing
+from abacod.services.status import Status
+from abacod.services.workers import Workers
+
+
+def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, background: Background) -> web.Application:
+    """The HTTP side: every handler gets the use-cases it offers."""
+    limit = settings.server.max_text_bytes
+    replies = Replies(settings.public_url, settings.compat)
+    status = Status(core.database, core.engine)
+    accounts = Accounts(core.database, core.tokens, settings.auth, clock)
+    messages = Messages(
+        core.database,
+        core.mailboxes,
+        clock,
+        messages_dir=settings.messages_dir,
+        max_binary_bytes=settings.server.max_body_bytes,
+    )
+    executions = Executions(
+        core.database,
+        core.mailboxes,
+        core.executor,
+        clock,
+        list_limit=settings.server.list_limit,
+        spawn=background.spawn,
+    )
+    handlers = Handlers(
+        actors=ActorsApi(actors, status, replies, max_text_bytes=limit, default_token=settings.runs.default_token),
+        messages=MessagesApi(messages, replies, max_text_bytes=limit),
+        executions=ExecutionsApi(executions, replies),
+        permissions=PermissionsApi(Sharing(core.database), replies, max_text_bytes=limit),
+        workers=WorkersApi(
+            Workers(core.pools, settings.workers, settings.compat),
+            replies,
+            max_text_bytes=limit,
+            location=settings.engine.url or engine_environment().docker_host or "unix:///var/run/docker.sock",
+            host_name=socket.gethostname(),
+            host_ip=settings.server.host,
+        ),
+        identity=IdentityApi(accounts, core.tokens, replies, site_id=settings.auth.site_id, tenants=settings.tenants),
+        health=HealthApi(status),
+    )
+    router = Router(actor_routes(handlers), other_routes(handlers))
+    return application(Entry(router, accounts, Access(core.database), replies))

@@ -1,0 +1,1 @@
+-- See store/: what this file adds.

@@ -11,6 +11,7 @@ import pytest
 
 from abacod.errors import EngineUnavailable
 from tests.docker_images import build_images, engine, remove_images
+from tests.python_image import built_python_image
 
 
 @pytest.fixture(scope="session")
@@ -19,16 +20,27 @@ def docker_images() -> Iterator[str]:
 
     Without an engine the test is skipped, but fails where one is due: in CI, or with REQUIRE_DOCKER=1.
     """
-    if problem := asyncio.run(_engine_problem()):
-        if os.environ.get("CI") or os.environ.get("REQUIRE_DOCKER"):
-            pytest.fail(problem)
-        pytest.skip(problem)
+    _need_engine()
     prefix = f"abacod-test-{uuid.uuid4().hex[:12]}"
     try:
         asyncio.run(build_images(prefix))
         yield prefix
     finally:
         asyncio.run(remove_images(prefix))
+
+
+@pytest.fixture(scope="session")
+def python_image() -> str:
+    """An image on a real engine that runs the Python text in its variable `PROGRAM`; tapipy is in it."""
+    _need_engine()
+    return asyncio.run(built_python_image())
+
+
+def _need_engine() -> None:
+    if problem := asyncio.run(_engine_problem()):
+        if os.environ.get("CI") or os.environ.get("REQUIRE_DOCKER"):
+            pytest.fail(problem)
+        pytest.skip(problem)
 
 
 async def _engine_problem() -> str | None:

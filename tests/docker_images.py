@@ -76,20 +76,22 @@ async def remove_containers(label: str) -> None:
 async def _build(client: aiodocker.Docker, name: str, dockerfile: str, *, with_busybox: bool = False) -> None:
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:
-        _add(tar, "Dockerfile", dockerfile.encode())
+        add_file(tar, "Dockerfile", dockerfile.encode())
         if with_busybox:
-            _add_busybox(tar)
+            add_busybox(tar)
     context.seek(0)
     await client.images.build(fileobj=context, encoding="identity", tag=name)
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Put a file with this content into the archive."""
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
     tar.addfile(entry, io.BytesIO(content))
 
 
-def _add_busybox(tar: tarfile.TarFile) -> None:
+def add_busybox(tar: tarfile.TarFile) -> None:
+    """Put `/bin/sh` and its companions into the archive."""
     tar.add(_BUSYBOX.resolve(), "bin/busybox")
     applets = subprocess.run([_BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split()
     for applet in applets:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypedDict
 
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from abacod.api.body import parse_json, read_fields, read_text
 from abacod.api.calls import Call, Dialect
 from abacod.api.fields import Boolean, Integer, Text, validated
-from abacod.api.reply import Replies, moment
+from abacod.api.reply import Moment, Replies, moment
 from abacod.errors import BadRequest, TooLarge
 from abacod.models.actor import Actor, ActorDefinition
 from abacod.models.states import ActorStatus
@@ -73,6 +73,67 @@ class Registration(BaseModel):
         return replace(defaults, **given)
 
 
+class MountShown(TypedDict):
+    """A directory of the host in an actor's containers."""
+
+    host_path: str
+    container_path: str
+    mode: Literal["ro", "rw"]
+
+
+class ActorLinks(TypedDict):
+    """Addresses that belong to an actor."""
+
+    self: str
+    owner: str
+    executions: str
+
+
+class ActorShown(TypedDict):
+    """An actor."""
+
+    id: str
+    name: str | None
+    description: str
+    image: str
+    owner: str
+    status: ActorStatus
+    status_message: str
+    create_time: Moment
+    last_update_time: Moment
+    stateless: bool
+    state: Any
+    type: str
+    link: str
+    webhook: str
+    hints: list[str]
+    token: Annotated[bool | str, Field(description="A text only under `compat = abaco`, where it was not given.")]
+    privileged: bool
+    use_container_uid: bool
+    run_as_executor: bool
+    default_environment: dict[str, str]
+    mounts: list[MountShown]
+    max_workers: int | None
+    max_cpus: Annotated[int | None, Field(description="In billionths of a CPU.")]
+    mem_limit: str | None
+    queue: str
+    revision: int
+    log_ex: Annotated[int | None, Field(description="In seconds.")]
+    cron_schedule: str | None
+    cron_on: bool
+    cron_next_ex: str | None
+    uid: int | None
+    gid: int | None
+    tasdir: str | None
+    _links: ActorLinks
+
+
+class StateShown(TypedDict):
+    """The state of a stateful actor."""
+
+    state: Any
+
+
 class ActorsApi:
     """Handlers for actors."""
 
@@ -86,12 +147,12 @@ class ActorsApi:
         self._default_token = default_token
 
     async def list_all(self, call: Call) -> web.StreamResponse:
-        """GET /"""
+        """GET /: List the caller's actors, oldest first."""
         actors = await self._actors.listed(call.caller)
         return self._replies.ok(call, [self._shown(actor, call) for actor in actors], "Actors retrieved successfully.")
 
     async def create(self, call: Call) -> web.StreamResponse:
-        """POST /"""
+        """POST /: Register an actor."""
         registration = await self._registration(call)
         definition = registration.definition(ActorDefinition(image=registration.image))
         if definition.cron_schedule is not None and registration.cron_on is None:
@@ -100,11 +161,14 @@ class ActorsApi:
         return self._replies.created(call, self._shown(actor, call), "Actor created successfully.")
 
     async def show(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}"""
+        """GET /{actor}: Show an actor."""
         return self._replies.ok(call, self._shown(call.actor, call), "Actor retrieved successfully.")
 
     async def update(self, call: Call) -> web.StreamResponse:
-        """PUT /{actor}: what is not given returns to its default, but for four fields (spec/decisions: PUT)."""
+        """PUT /{actor}: Replace an actor's registration.
+
+        What is not given returns to its default, but for `name`, `state`, `stateless` and `cron_on` (spec/decisions: PUT).
+        """
         registration = await self._registration(call)
         before = call.actor.definition
         definition = registration.definition(
@@ -122,18 +186,19 @@ class ActorsApi:
         return self._replies.ok(call, self._shown(actor, call), "Actor updated successfully.")
 
     async def delete(self, call: Call) -> web.StreamResponse:
-        """DELETE /{actor}"""
+        """DELETE /{actor}: Delete an actor."""
         message = "Actor deleted successfully."
         if not await self._actors.delete(call.actor):
             message = "Actor deleted successfully, though Abaco is still cleaning up some of the actor's resources."
         return self._replies.ok(call, None, message)
 
     async def state(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}/state"""
-        return self._replies.ok(call, {"state": call.actor.state}, "Actor state retrieved successfully.")
+        """GET /{actor}/state: Show an actor's state."""
+        result: StateShown = {"state": call.actor.state}
+        return self._replies.ok(call, result, "Actor state retrieved successfully.")
 
     async def set_state(self, call: Call) -> web.StreamResponse:
-        """POST /{actor}/state: any JSON value."""
+        """POST /{actor}/state: Set an actor's state to any JSON value."""
         try:
             state = parse_json(await read_text(call.request, self._max_text_bytes))
         except TooLarge:
@@ -150,7 +215,7 @@ class ActorsApi:
         given = {name: _structured(name, value) for name, value in fields.items()}
         return validated(Registration, given, "actor")
 
-    def _shown(self, actor: Actor, call: Call) -> dict[str, Any]:
+    def _shown(self, actor: Actor, call: Call) -> ActorShown:
         shown = actor_fields(actor, call.dialect, self._replies)
         if actor.definition.token is None:
             # The reference service shows a text where the user gave nothing (spec/decisions).
@@ -163,7 +228,7 @@ class ActorsApi:
         return shown
 
 
-def actor_fields(actor: Actor, dialect: Dialect, replies: Replies) -> dict[str, Any]:
+def actor_fields(actor: Actor, dialect: Dialect, replies: Replies) -> ActorShown:
     """The actor as the API shows it (spec/actors-api 1.8)."""
     definition = actor.definition
     own = replies.actor_link(dialect, actor.id)
@@ -183,7 +248,7 @@ def actor_fields(actor: Actor, dialect: Dialect, replies: Replies) -> dict[str, 
         "link": definition.link,
         "webhook": definition.webhook,
         "hints": list(definition.hints),
-        "token": definition.token,
+        "token": bool(definition.token),
         "privileged": definition.privileged,
         "use_container_uid": definition.use_container_uid,
         "run_as_executor": definition.run_as_executor,

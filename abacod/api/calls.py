@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -80,16 +80,40 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """A body without named fields: its media types, and in a sentence what it holds."""
+
+    kinds: tuple[str, ...]
+    says: str
+
+
+FOLLOWS_DIALECT: Final = "x-follows-dialect"
+"""Marks, in the `json_schema_extra` of a TypedDict's field, objects whose names follow the dialect as those around them do."""
+
+ANY_JSON: Final = Content(("application/json",), "Any JSON value.")
+OCTETS: Final = Content(("application/octet-stream",), "Bytes, as they are.")
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One method at one path; `{name}` in the path is a parameter.
 
-    `takes` is the model of the fields that a request has, `gives` the type of the answer's `result` (a TypedDict, a list of
-    such, None): what the handler works with is what the API description says.
+    What the OpenAPI document says of the route stands here, next to what the handler works with; nothing of it is used
+    while a request is served. The handler's docstring is the summary: `GET /{actor}: Show an actor.`
+
+    `gives`: the type of the answer's `result` (a TypedDict, a list of such, None), or the `Content` of an answer without
+    the envelope. `takes`: the model of the fields that a request has (in the query for GET and DELETE), or a `Content`.
+    Both may be a tuple of alternatives; fields of a model that is one may be in the query, too. `status`: of a success.
+    `fails`: error statuses beyond those that every such route has. `as_is`: names in the result follow no dialect.
     """
 
     method: str
     path: str
     handler: Handler
     need: Need
-    takes: type[BaseModel] | None = None
-    gives: Any = None
+    _: KW_ONLY
+    gives: Any
+    takes: type[BaseModel] | Content | tuple[type[BaseModel] | Content, ...] | None = None
+    status: int = 200
+    fails: tuple[int, ...] = ()
+    as_is: bool = False

@@ -2,15 +2,94 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypedDict
 
 from aiohttp import web
+from pydantic import Field
 
-from abacod.api.calls import Call
-from abacod.api.reply import Replies, camel_case, moment
+from abacod.api.calls import FOLLOWS_DIALECT, Call
+from abacod.api.reply import Moment, Replies, moment, spelled
 from abacod.ids import ExecutionId
 from abacod.models.execution import Execution
+from abacod.models.states import ExecutionStatus
 from abacod.services.executions import Executions
+
+
+class ExecutionBrief(TypedDict):
+    """What a list shows of an execution."""
+
+    id: str
+    status: ExecutionStatus
+    start_time: Moment | None
+    finish_time: Moment | None
+    message_received_time: Moment
+
+
+class ListLinks(TypedDict):
+    """Addresses that belong to a list of executions."""
+
+    self: str
+    owner: str
+
+
+class ExecutionList(TypedDict):
+    """An actor's newest executions, and sums over all it ever had."""
+
+    actor_id: str
+    api_server: str
+    owner: str
+    executions: Annotated[list[ExecutionBrief], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+    total_executions: int
+    total_cpu: Annotated[int, Field(description="In nanoseconds.")]
+    total_io: Annotated[int, Field(description="In bytes.")]
+    total_runtime: Annotated[int, Field(description="In seconds.")]
+    _links: ListLinks
+
+
+class ExecutionLinks(TypedDict):
+    """Addresses that belong to an execution."""
+
+    self: str
+    owner: str
+    logs: str
+
+
+class ExecutionShown(TypedDict):
+    """An execution."""
+
+    id: str
+    actor_id: str
+    api_server: str
+    executor: Annotated[str, Field(description="Who sent the message.")]
+    executor_uid: int | None
+    executor_gid: int | None
+    worker_id: str | None
+    message_received_time: Moment
+    start_time: Moment | None
+    finish_time: Moment | None
+    runtime: Annotated[int, Field(description="In seconds.")]
+    cpu: Annotated[int, Field(description="In nanoseconds.")]
+    io: Annotated[int, Field(description="Bytes received and sent.")]
+    status: ExecutionStatus
+    exit_code: int | None
+    final_state: Mapping[str, Any] | None
+    _links: ExecutionLinks
+
+
+class LogLinks(TypedDict):
+    """Addresses that belong to a log."""
+
+    self: str
+    owner: str
+    execution: str
+
+
+class LogShown(TypedDict):
+    """What a container has written so far."""
+
+    logs: str
+    _links: LogLinks
 
 
 class ExecutionsApi:
@@ -21,10 +100,10 @@ class ExecutionsApi:
         self._replies = replies
 
     async def list_all(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}/executions"""
+        """GET /{actor}/executions: List an actor's executions, with sums over all of them."""
         newest, totals = await self._executions.listed(call.actor.id)
         actor = self._replies.actor_link(call.dialect, call.actor.id)
-        shown = [
+        shown: list[ExecutionBrief] = [
             {
                 "id": execution.id,
                 "status": execution.status,
@@ -34,13 +113,11 @@ class ExecutionsApi:
             }
             for execution in newest
         ]
-        if call.dialect.camel_case:
-            shown = [{camel_case(name): value for name, value in item.items()} for item in shown]
-        result = {
+        result: ExecutionList = {
             "actor_id": call.actor.id,
             "api_server": self._replies.public_url,
             "owner": call.actor.owner,
-            "executions": shown,
+            "executions": spelled(shown, call.dialect),
             "total_executions": totals.executions,
             "total_cpu": totals.cpu,
             "total_io": totals.io,
@@ -53,21 +130,21 @@ class ExecutionsApi:
         return self._replies.ok(call, result, "Actor executions retrieved successfully.")
 
     async def show(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}/executions/{execution}"""
+        """GET /{actor}/executions/{execution}: Show an execution."""
         execution = await self._executions.get(call.actor.id, _execution_id(call))
         return self._replies.ok(call, self._shown(execution, call), "Actor execution retrieved successfully.")
 
     async def halt(self, call: Call) -> web.StreamResponse:
-        """DELETE /{actor}/executions/{execution}"""
+        """DELETE /{actor}/executions/{execution}: Stop an execution, or cancel one that waits."""
         execution_id = _execution_id(call)
         await self._executions.halt(call.actor.id, execution_id)
         return self._replies.ok(call, None, f"Issued force quit command for execution {execution_id}.")
 
     async def log(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}/executions/{execution}/logs"""
+        """GET /{actor}/executions/{execution}/logs: Show what an execution has written so far."""
         execution_id = _execution_id(call)
         execution = self._replies.execution_link(call.dialect, call.actor.id, execution_id)
-        result = {
+        result: LogShown = {
             "logs": await self._executions.log(call.actor.id, execution_id),
             "_links": {
                 "self": f"{execution}/logs",
@@ -77,7 +154,7 @@ class ExecutionsApi:
         }
         return self._replies.ok(call, result, "Logs retrieved successfully.")
 
-    def _shown(self, execution: Execution, call: Call) -> dict[str, Any]:
+    def _shown(self, execution: Execution, call: Call) -> ExecutionShown:
         own = self._replies.execution_link(call.dialect, call.actor.id, execution.id)
         return {
             "id": execution.id,

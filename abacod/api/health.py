@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypedDict
+
 from aiohttp import web
 
 from abacod.api.calls import Call
 from abacod.api.reply import envelope
 from abacod.services.status import Status
+
+
+class Alive(TypedDict):
+    """The daemon answers."""
+
+    alive: Literal[True]
+
+
+class Ready(TypedDict):
+    """What the daemon depends on: `ok`, or what is wrong."""
+
+    database: str
+    engine: str
 
 
 class HealthApi:
@@ -16,14 +31,15 @@ class HealthApi:
         self._status = status
 
     async def alive(self, _: Call) -> web.StreamResponse:
-        """GET /healthz"""
-        return envelope({"alive": True}, "The daemon is alive.", status=200)
+        """GET /healthz: Tell that the daemon lives."""
+        result: Alive = {"alive": True}
+        return envelope(result, "The daemon is alive.", status=200)
 
     async def ready(self, _: Call) -> web.StreamResponse:
-        """GET /readyz: 503 names what does not answer."""
+        """GET /readyz: Tell whether the daemon can serve; 503 names what does not answer."""
         readiness = await self._status.readiness()
-        result = {"database": readiness.database or "ok", "engine": readiness.engine or "ok"}
+        result: Ready = {"database": readiness.database or "ok", "engine": readiness.engine or "ok"}
         if readiness.ready:
             return envelope(result, "The daemon is ready.", status=200)
-        silent = " and ".join(name for name in ("database", "engine") if result[name] != "ok")
+        silent = " and ".join(name for name, state in result.items() if state != "ok")
         return envelope(result, f"Not ready: the {silent} does not answer.", status=503, kind="error")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Final
+from typing import Annotated, Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 
 from abacod.api.body import read_fields
 from abacod.api.calls import Call
-from abacod.api.reply import Replies, envelope, moment
+from abacod.api.fields import Text, validated
+from abacod.api.reply import Moment, Replies, envelope, moment
 from abacod.errors import InvalidField, NotAuthenticated, UserNotFound
 from abacod.ids import Username
 from abacod.models.user import User
@@ -20,6 +22,81 @@ from abacod.services.tokens import IssuedToken, Tokens
 
 # A login is small; anything larger is an attempt to fill memory. In bytes.
 _MAX_LOGIN: Final = 65_536
+
+
+class Login(BaseModel):
+    """What tokens are given for: a user's password, or a refresh token."""
+
+    grant_type: Literal["password", "refresh_token"] = Field("password", description="password or refresh_token.")
+    username: Text | None = Field(None, description="The account's name, a text; or HTTP basic.")
+    password: Text | None = Field(None, description="The account's password, a text.")
+    refresh_token: Text | None = Field(None, description="A refresh token of this daemon, a text.")
+
+
+class Validity(TypedDict):
+    """How long a token is good, and its id."""
+
+    expires_at: str
+    expires_in: Annotated[int, Field(description="In seconds.")]
+    jti: str
+
+
+class AccessToken(Validity):
+    """An access token."""
+
+    access_token: str
+
+
+class RefreshToken(Validity):
+    """A refresh token."""
+
+    refresh_token: str
+
+
+class TokensCreated(TypedDict):
+    """Tokens for one user."""
+
+    access_token: AccessToken
+    refresh_token: RefreshToken
+
+
+class SiteShown(TypedDict):
+    """This server, as clients of the platform see it."""
+
+    site_id: str
+    base_url: str
+    tenant_base_url_template: str
+    primary: bool
+    services: list[str]
+    site_admin_tenant_id: str
+
+
+class TenantShown(TypedDict):
+    """A tenant."""
+
+    tenant_id: str
+    site_id: str
+    base_url: str
+    authenticator: str
+    token_service: str
+    security_kernel: str
+    public_key: str
+    status: Literal["active"]
+    description: str
+    owner: str
+    admin_user: str
+    token_gen_services: list[str]
+
+
+class Profile(TypedDict):
+    """A user."""
+
+    username: str
+    email: None
+    create_time: Moment
+    dn: str
+    uid: int | None
+    gid: int | None
 
 
 class IdentityApi:
@@ -35,8 +112,8 @@ class IdentityApi:
         self._tenants = tenants
 
     async def sites(self, call: Call) -> web.StreamResponse:
-        """GET /v3/sites"""
-        site = {
+        """GET /v3/sites: List this one site."""
+        site: SiteShown = {
             "site_id": self._site_id,
             "base_url": self._base_url(call),
             "tenant_base_url_template": self._base_url(call),
@@ -47,59 +124,58 @@ class IdentityApi:
         return self._replies.as_is([site], "Sites retrieved successfully.")
 
     async def tenants(self, call: Call) -> web.StreamResponse:
-        """GET /v3/tenants"""
+        """GET /v3/tenants: List the tenants."""
         shown = [self._tenant(call, tenant) for tenant in self._tenants]
         return self._replies.as_is(shown, "Tenants retrieved successfully.")
 
     async def tenant(self, call: Call) -> web.StreamResponse:
-        """GET /v3/tenants/{tenant}"""
+        """GET /v3/tenants/{tenant}: Show a tenant."""
         tenant = call.parameters["tenant"]
         if tenant not in self._tenants:
             raise UserNotFound(f"No tenant found with tenant_id {tenant}.")
         return self._replies.as_is(self._tenant(call, tenant), "Tenant retrieved successfully.")
 
     async def create_tokens(self, call: Call) -> web.StreamResponse:
-        """POST /v3/oauth2/tokens: the password grant, or a refresh."""
+        """POST /v3/oauth2/tokens: Get tokens for a password or a refresh token."""
         fields = await read_fields(call.request, (), _MAX_LOGIN)
-        grant = fields.get("grant_type", "password")
-        if grant == "refresh_token":
-            user = await self._accounts.refresh(_text(fields, "refresh_token"))
-        elif grant == "password":
-            user = await self._login(call, fields)
+        login = validated(Login, fields, "login")
+        if login.grant_type == "refresh_token":
+            user = await self._accounts.refresh(_given("refresh_token", login.refresh_token))
         else:
-            raise InvalidField("grant_type: give password or refresh_token.")
-        result = {
-            "access_token": _shown_token(self._tokens.issue(user, "access"), "access_token"),
-            "refresh_token": _shown_token(self._tokens.issue(user, "refresh"), "refresh_token"),
+            user = await self._login(call, login)
+        access, refresh = self._tokens.issue(user, "access"), self._tokens.issue(user, "refresh")
+        result: TokensCreated = {
+            "access_token": {"access_token": access.text, **_validity(access)},
+            "refresh_token": {"refresh_token": refresh.text, **_validity(refresh)},
         }
         return envelope(result, "Token created successfully.", status=200)
 
     async def userinfo(self, call: Call) -> web.StreamResponse:
-        """GET /v3/oauth2/userinfo"""
+        """GET /v3/oauth2/userinfo: Show the caller."""
         user = await self._accounts.get(call.caller.tenant, call.caller.username)
         return self._replies.as_is(_profile(user), "User info retrieved successfully.")
 
     async def profile(self, call: Call) -> web.StreamResponse:
-        """GET /v3/oauth2/profiles/{username}"""
+        """GET /v3/oauth2/profiles/{username}: Show a user of the caller's tenant."""
         user = await self._accounts.get(call.caller.tenant, Username(call.parameters["username"]))
         return self._replies.as_is(_profile(user), "User profile retrieved successfully.")
 
     async def profiles(self, call: Call) -> web.StreamResponse:
-        """GET /v3/oauth2/profiles"""
+        """GET /v3/oauth2/profiles: List the users of the caller's tenant."""
         shown = [_profile(user) for user in await self._accounts.listed(call.caller.tenant)]
         return self._replies.as_is(shown, "Profiles retrieved successfully.")
 
-    async def _login(self, call: Call, fields: dict[str, Any]) -> User:
+    async def _login(self, call: Call, login: Login) -> User:
         headers = call.request.headers
         tenant = self._accounts.tenant_of_login(headers.get("X-Tapis-Tenant"), call.request.host)
-        if "username" not in fields and "Authorization" in headers:
+        if login.username is None and "Authorization" in headers:
             # Without a user in the body, HTTP basic names the user; with one, it names an OAuth client, which we have none of.
             username, password = _basic(headers["Authorization"])
         else:
-            username, password = _text(fields, "username"), _text(fields, "password")
+            username, password = _given("username", login.username), _given("password", login.password)
         return await self._accounts.login(tenant, Username(username), password)
 
-    def _tenant(self, call: Call, tenant: str) -> dict[str, Any]:
+    def _tenant(self, call: Call, tenant: str) -> TenantShown:
         base_url = self._base_url(call)
         return {
             "tenant_id": tenant,
@@ -124,9 +200,8 @@ class IdentityApi:
         return f"{call.request.scheme}://{call.request.host}"
 
 
-def _text(fields: dict[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str) or not value:
+def _given(name: str, value: str | None) -> str:
+    if not value:
         raise InvalidField(f"{name}: it is missing; give a text.")
     return value
 
@@ -142,16 +217,15 @@ def _basic(header: str) -> tuple[str, str]:
     return username, password
 
 
-def _shown_token(token: IssuedToken, name: str) -> dict[str, Any]:
+def _validity(token: IssuedToken) -> Validity:
     return {
-        name: token.text,
         "expires_at": token.expires_at.isoformat(),
         "expires_in": token.expires_in,
         "jti": token.jti,
     }
 
 
-def _profile(user: User) -> dict[str, Any]:
+def _profile(user: User) -> Profile:
     return {
         "username": user.username,
         "email": None,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypedDict
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
 
 from abacod.api.body import (
     MULTIPART,
@@ -20,7 +21,7 @@ from abacod.api.body import (
     read_multipart,
     read_text,
 )
-from abacod.api.calls import Call
+from abacod.api.calls import ANY_JSON, OCTETS, Call
 from abacod.api.reply import Replies
 from abacod.errors import BadRequest, InvalidMessage
 from abacod.models.message import BINARY_OMITTED, Message
@@ -33,6 +34,56 @@ _BINARY: Final = "application/octet-stream"
 _NOT_FOR_CONTAINER: Final = frozenset({"message", "x-nonce"})
 
 
+class MessageForm(BaseModel):
+    """A message in a form or in the query. Other query parameters become environment variables of the execution."""
+
+    model_config = ConfigDict(extra="allow")
+
+    message: str | None = Field(None, description="The message, a text.")
+
+
+MESSAGE: Final = (ANY_JSON, MessageForm, OCTETS)
+"""What a message may come in."""
+
+
+class MessageLinks(TypedDict):
+    """Addresses that belong to a message."""
+
+    self: str
+    owner: str
+    messages: str
+
+
+class MessageSent(TypedDict):
+    """A message that is on disk, and the execution that will run it."""
+
+    execution_id: str
+    executionId: str
+    msg: Annotated[Any, Field(description="The message as it was understood.")]
+    _links: MessageLinks
+
+
+class MailboxLinks(TypedDict):
+    """Addresses that belong to a mailbox."""
+
+    self: str
+    owner: str
+
+
+class MailboxShown(TypedDict):
+    """How many messages wait."""
+
+    messages: int
+    _links: MailboxLinks
+
+
+class MailboxPurged(TypedDict):
+    """Nothing waits any more."""
+
+    msg: str
+    _links: MailboxLinks
+
+
 class MessagesApi:
     """Handlers for mailboxes."""
 
@@ -42,7 +93,7 @@ class MessagesApi:
         self._max_text_bytes = max_text_bytes
 
     async def send(self, call: Call) -> web.StreamResponse:
-        """POST /{actor}/messages"""
+        """POST /{actor}/messages: Send a message."""
         variables = _variables(call)
         in_query = _named(call.query)
         shown: Any
@@ -56,30 +107,29 @@ class MessagesApi:
             message = await self._message(call, in_query, variables)
             shown = message.shown
             execution = await self._messages.send(call.caller, call.actor, message)
-        return self._replies.as_is(
-            {
-                # Both spellings in this one reply: clients differ (spec/decisions: message reply).
-                "execution_id": execution.id,
-                "executionId": execution.id,
-                "msg": shown,
-                "_links": {
-                    "self": self._replies.execution_link(call.dialect, call.actor.id, execution.id),
-                    "owner": self._replies.profile_link(call.dialect, call.actor.owner),
-                    "messages": self._mailbox_link(call),
-                },
+        result: MessageSent = {
+            # Both spellings in this one reply: clients differ (spec/decisions: message reply).
+            "execution_id": execution.id,
+            "executionId": execution.id,
+            "msg": shown,
+            "_links": {
+                "self": self._replies.execution_link(call.dialect, call.actor.id, execution.id),
+                "owner": self._replies.profile_link(call.dialect, call.actor.owner),
+                "messages": self._mailbox_link(call),
             },
-            _SUCCESS,
-        )
+        }
+        return self._replies.as_is(result, _SUCCESS)
 
     async def count(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}/messages"""
-        result = {"messages": self._messages.waiting(call.actor), "_links": self._links(call)}
+        """GET /{actor}/messages: Count the messages that wait."""
+        result: MailboxShown = {"messages": self._messages.waiting(call.actor), "_links": self._links(call)}
         return self._replies.as_is(result, _SUCCESS)
 
     async def purge(self, call: Call) -> web.StreamResponse:
-        """DELETE /{actor}/messages"""
+        """DELETE /{actor}/messages: Empty the mailbox."""
         await self._messages.purge(call.actor)
-        return self._replies.as_is({"msg": "Actor mailbox purged.", "_links": self._links(call)}, _SUCCESS)
+        result: MailboxPurged = {"msg": "Actor mailbox purged.", "_links": self._links(call)}
+        return self._replies.as_is(result, _SUCCESS)
 
     async def _message(self, call: Call, in_query: str | None, variables: Mapping[str, str]) -> Message:
         """The message by the rules of spec/actors-api 3.1."""
@@ -97,7 +147,7 @@ class MessagesApi:
         in_form = _named(_form(text))
         return _text_message(in_form, variables) if in_form else _from_unlabelled(text, variables)
 
-    def _links(self, call: Call) -> dict[str, str]:
+    def _links(self, call: Call) -> MailboxLinks:
         return {
             "self": self._mailbox_link(call),
             "owner": self._replies.profile_link(call.dialect, call.actor.owner),

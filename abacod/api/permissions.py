@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, Literal
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 
 from abacod.api.body import read_fields
 from abacod.api.calls import Call
+from abacod.api.fields import Text, validated
 from abacod.api.reply import Replies
 from abacod.errors import InvalidField
 from abacod.ids import Username
@@ -17,6 +19,17 @@ from abacod.services.sharing import Sharing
 
 # The published API description calls UPDATE so (spec/actors-api 11).
 _OTHER_NAMES: Final = {"WRITE": Level.UPDATE}
+
+
+Levels = dict[str, Literal["NONE", "READ", "EXECUTE", "UPDATE"]]
+"""The level by user name."""
+
+
+class Grant(BaseModel):
+    """A level for a user."""
+
+    user: Text = Field(min_length=1, description="Who gets the level, a text; ABACO_WORLD is everyone in the tenant.")
+    level: Text = Field(min_length=1, description="NONE, READ, EXECUTE or UPDATE, a text; WRITE is UPDATE, too.")
 
 
 class PermissionsApi:
@@ -28,26 +41,19 @@ class PermissionsApi:
         self._max_text_bytes = max_text_bytes
 
     async def list_all(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}/permissions"""
+        """GET /{actor}/permissions: List who has which level on an actor."""
         return self._shown(await self._sharing.listed(call.actor.id), "Permissions retrieved successfully.")
 
     async def grant(self, call: Call) -> web.StreamResponse:
-        """POST /{actor}/permissions: `user` and `level`"""
+        """POST /{actor}/permissions: Give a user a level on an actor."""
         fields = await read_fields(call.request, call.query, self._max_text_bytes)
-        user, level = _text(fields, "user"), _level(_text(fields, "level"))
-        granted = await self._sharing.grant(call.caller, call.actor.id, user, level)
+        grant = validated(Grant, fields, "permissions")
+        granted = await self._sharing.grant(call.caller, call.actor.id, grant.user, _level(grant.level))
         return self._shown(granted, "Permission added successfully.")
 
     def _shown(self, levels: Mapping[Username, Level], message: str) -> web.Response:
         # User names are no field names: no dialect changes them.
         return self._replies.as_is({username: level.name for username, level in levels.items()}, message)
-
-
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str) or not value:
-        raise InvalidField(f"Invalid permissions description: {name}: it is missing; give a text.")
-    return value
 
 
 def _level(text: str) -> Level:

@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, overload
 
 from aiohttp import web
+from pydantic import Field
 
 from abacod import __version__
 from abacod.api.calls import Call, Dialect
@@ -17,6 +18,9 @@ from abacod.errors import AbacoError
 from abacod.ids import ActorId, ExecutionId, Username
 
 Compat = Literal["documented", "abaco"]
+
+Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="UTC.")]
+"""A time as the API shows it."""
 
 NEVER: Final = "None"
 """What fields show that hold a time that has not come yet, where clients want a non-empty text (spec/actors-api 1.5)."""
@@ -33,11 +37,11 @@ class Replies:
 
     def ok(self, call: Call, result: Any, message: str) -> web.Response:
         """200 with an object, or a list of objects, whose field names follow the dialect."""
-        return envelope(_spelled(result, call.dialect), message, status=200)
+        return envelope(spelled(result, call.dialect), message, status=200)
 
     def created(self, call: Call, result: Any, message: str) -> web.Response:
         """201, or 200 as the reference service answered (spec/decisions)."""
-        return envelope(_spelled(result, call.dialect), message, status=200 if self.compat == "abaco" else 201)
+        return envelope(spelled(result, call.dialect), message, status=200 if self.compat == "abaco" else 201)
 
     def as_is(self, result: Any, message: str) -> web.Response:
         """200 with a result whose names do not follow the dialect."""
@@ -69,6 +73,12 @@ def envelope(result: Any, message: str, *, status: int, kind: Literal["success",
     return web.Response(body=body.encode(), status=status, content_type="application/json")
 
 
+@overload
+def moment(value: datetime) -> str: ...
+@overload
+def moment(value: None) -> None: ...
+@overload
+def moment(value: datetime | None) -> str | None: ...
 def moment(value: datetime | None) -> str | None:
     """A time as the API shows it."""
     return None if value is None else isoformat(value)
@@ -79,12 +89,14 @@ def camel_case(name: str) -> str:
     return _UNDERSCORE.sub(lambda match: match[1].upper(), name)
 
 
-def _spelled(result: Any, dialect: Dialect) -> Any:
-    """Top-level names follow the dialect; what is inside stays as it is (spec/actors-api 1.4)."""
+def spelled(result: Any, dialect: Dialect) -> Any:
+    """The names of an object, or of each object in a list, as the dialect has them.
+
+    Top-level names follow the dialect; what is inside stays as it is (spec/actors-api 1.4)."""
     if not dialect.camel_case:
         return result
     if isinstance(result, list):
-        return [_spelled(item, dialect) for item in result]
+        return [spelled(item, dialect) for item in result]
     if isinstance(result, Mapping):
         return {camel_case(name): value for name, value in result.items()}
     return result

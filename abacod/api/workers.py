@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Literal, TypedDict
 
 from aiohttp import web
+from pydantic import BaseModel, BeforeValidator, Field
 
-from abacod.api.body import read_fields, whole_number
+from abacod.api.body import read_fields
 from abacod.api.calls import Call
-from abacod.api.reply import NEVER, Replies, moment
-from abacod.errors import InvalidField
+from abacod.api.fields import Integer, validated
+from abacod.api.reply import NEVER, Moment, Replies, moment
 from abacod.ids import WorkerId
+from abacod.models.states import WorkerStatus
 from abacod.models.worker import WorkerRecord
 from abacod.services.workers import Workers
+
+
+class WorkersWanted(BaseModel):
+    """How many workers there shall be."""
+
+    num: Annotated[Integer | None, BeforeValidator(lambda value: None if value == "" else value)] = Field(
+        None, description="How many at least, a whole number; 1 if not given, or 0."
+    )
+
+
+class WorkerShown(TypedDict):
+    """A worker."""
+
+    id: str
+    tenant: str
+    status: WorkerStatus
+    image: str
+    location: str
+    cid: str
+    ch_name: str
+    host_id: str
+    host_ip: str
+    create_time: Moment
+    last_execution_time: Moment | Literal["None"]
+    last_health_check_time: Moment | Literal["None"]
 
 
 class WorkersApi:
@@ -29,19 +56,19 @@ class WorkersApi:
         self._host_ip = host_ip
 
     async def list_all(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}/workers"""
+        """GET /{actor}/workers: List an actor's workers."""
         shown = [self._shown(record) for record in self._workers.listed(call.actor)]
         return self._replies.ok(call, shown, "Workers retrieved successfully.")
 
     async def show(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}/workers/{worker}"""
+        """GET /{actor}/workers/{worker}: Show a worker."""
         record = self._workers.get(call.actor, WorkerId(call.parameters["worker"]))
         return self._replies.ok(call, self._shown(record), "Worker retrieved successfully.")
 
     async def ensure(self, call: Call) -> web.StreamResponse:
-        """POST /{actor}/workers: `num` is how many there shall be at least, 1 if not given."""
+        """POST /{actor}/workers: See to it that an actor has at least so many workers."""
         fields = await read_fields(call.request, call.query, self._max_text_bytes)
-        wanted = _number(fields.get("num")) or 1
+        wanted = validated(WorkersWanted, fields, "worker").num or 1
         ensured = self._workers.ensure(call.actor, wanted)
         if ensured.started:
             message = (
@@ -52,11 +79,11 @@ class WorkersApi:
         return self._replies.ok(call, None, message)
 
     async def stop(self, call: Call) -> web.StreamResponse:
-        """DELETE /{actor}/workers/{worker}"""
+        """DELETE /{actor}/workers/{worker}: Let a worker end after what it does now."""
         self._workers.stop(call.actor, WorkerId(call.parameters["worker"]))
         return self._replies.ok(call, None, "Worker scheduled to be stopped.")
 
-    def _shown(self, record: WorkerRecord) -> dict[str, Any]:
+    def _shown(self, record: WorkerRecord) -> WorkerShown:
         """The worker as the API shows it (spec/actors-api 1.8).
 
         A worker here is a task of the daemon, not a container, so `cid` names the worker itself.
@@ -75,14 +102,3 @@ class WorkersApi:
             "last_execution_time": moment(record.last_execution_time) or NEVER,
             "last_health_check_time": moment(record.last_health_check_time) or NEVER,
         }
-
-
-def _number(value: object) -> int:
-    if value is None or value == "":
-        return 0
-    try:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise ValueError
-        return value if isinstance(value, int) else whole_number(value)
-    except ValueError:
-        raise InvalidField("Invalid worker description: num: give a whole number.") from None

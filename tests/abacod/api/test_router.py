@@ -15,7 +15,7 @@ async def nothing(_: Call) -> web.StreamResponse:
 
 
 def route(method: str, path: str) -> Route:
-    return Route(method, path, nothing, Need.NOTHING)
+    return Route(method, path, nothing, Need.NOTHING, gives=None)
 
 
 LIST, SHOW, UPDATE = route("GET", "/"), route("GET", "/{actor}"), route("PUT", "/{actor}")

@@ -223,7 +223,7 @@ def backup(
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write a consistent copy of the database while the daemon runs. The key and binary messages are not in it."""
+    """Write a consistent copy of the database while the daemon runs. The keys and binary messages are not in it."""
     settings = _settings(config, data_dir)
     if file.resolve() == settings.database_path.resolve():
         raise BadRequest(f"{file} is the database itself; name another file.")

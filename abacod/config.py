@@ -229,6 +229,11 @@ class Settings(BaseSettings):
         return self.data_dir / "signing-key.pem"
 
     @property
+    def sealing_key_path(self) -> Path:
+        """The key that encrypts the secrets in the database."""
+        return self.data_dir / "sealing-key"
+
+    @property
     def messages_dir(self) -> Path:
         """Where binary messages wait, a file each."""
         return self.data_dir / "messages"

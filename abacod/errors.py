@@ -146,6 +146,10 @@ class StorageUnavailable(Unavailable):
     """The database cannot be read or written at the moment."""
 
 
+class SealBroken(AbacoError):
+    """This secret cannot be read any more: the server's sealing key is not the one it was sealed with. Tell its operator."""
+
+
 # --- a run that did not happen -------------------------------------------------------------------------------------------
 
 

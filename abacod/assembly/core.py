@@ -18,6 +18,7 @@ from abacod.services.janitor import Janitor
 from abacod.services.loops import Background, Periodic
 from abacod.services.pools import Pools
 from abacod.services.recovery import Recovery
+from abacod.services.sealing import Seal
 from abacod.services.settle import Settlement
 from abacod.services.tokens import SigningKey, Tokens
 from abacod.store.database import Database
@@ -33,6 +34,7 @@ class Core:
 
     database: Database
     tokens: Tokens
+    seal: Seal
     mailboxes: Mailboxes
     engine: EngineWatch
     executor: Executor
@@ -44,6 +46,7 @@ def make_core(settings: Settings, clock: Clock, database: Database, runtime: Run
     """The parts that run messages."""
     messages_dir = settings.messages_dir
     tokens = Tokens(SigningKey.at(settings.signing_key_path), settings.auth, settings.public_url, clock)
+    seal = Seal.at(settings.sealing_key_path)
     mailboxes = Mailboxes(database)
     engine = EngineWatch(runtime, settings.engine, clock)
     settlement = Settlement(database, settings.logs, clock, messages_dir)
@@ -74,7 +77,7 @@ def make_core(settings: Settings, clock: Clock, database: Database, runtime: Run
         clock=clock,
         messages_dir=messages_dir,
     )
-    return Core(database, tokens, mailboxes, engine, executor, pools, recovery)
+    return Core(database, tokens, seal, mailboxes, engine, executor, pools, recovery)
 
 
 def make_actors(settings: Settings, clock: Clock, core: Core, background: Background) -> Actors:

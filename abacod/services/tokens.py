@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import secrets
-import stat
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -16,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import jwt
-import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -26,6 +22,7 @@ from abacod.config import AuthSettings
 from abacod.errors import ConfigError, NotAuthenticated
 from abacod.ids import TenantId, Username
 from abacod.models.user import Role, User
+from abacod.services.keyfile import key_at
 
 TokenKind = Literal["access", "refresh"]
 
@@ -38,8 +35,6 @@ _CACHED: Final = 1024
 _LONGEST: Final = 16_384
 # Only the signature is left to the library: it knows neither our clock nor the claims below `tapis/`.
 _jws: Final = jwt.PyJWS(algorithms=[_ALGORITHM])
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +76,12 @@ class SigningKey:
 
     @classmethod
     def at(cls, path: Path) -> SigningKey:
-        """The key in the file `path`, made there (mode 0600, its directory 0700) if there is none yet.
-
-        Processes that start together agree on one key.
+        """The key in the file `path`, made there if there is none yet (see `keyfile`).
 
         Raises:
             ConfigError: the file cannot be read or made, or does not hold an RSA key of at least 2048 bits.
         """
-        try:
-            if not path.exists():
-                _make_key(path)
-            _warn_if_exposed(path)
-            pem = path.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"Cannot read or make the signing key {path}: {error}") from error
-        return cls(_private_key(pem, path))
+        return cls(_private_key(key_at(path, "signing key", _new_key), path))
 
 
 class Tokens:
@@ -223,29 +209,11 @@ def _public_key(issuer: str, path: Path) -> rsa.RSAPublicKey:
 # --- the key file ----------------------------------------------------------------------------------------------------
 
 
-def _make_key(path: Path) -> None:
-    """Put a new key at `path`, unless another process is faster: a link, unlike a rename, never replaces a file."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _new_key() -> bytes:
     key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(partial)
-    except FileExistsError:
-        _log.debug("signing_key_made_by_another_process", path=str(path))
-    finally:
-        partial.unlink()
-
-
-def _warn_if_exposed(path: Path) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        _log.warning("signing_key_exposed", path=str(path), mode=f"{mode:04o}", hint=f"chmod 600 {path}")
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def _private_key(pem: bytes, path: Path) -> rsa.RSAPrivateKey:

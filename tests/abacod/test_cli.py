@@ -246,7 +246,7 @@ def test_a_warning_does_not_get_into_the_token(with_alice: Abacod, data_dir: Pat
     (data_dir / "signing-key.pem").chmod(0o644)
     printed = with_alice("token", "alice")
     assert printed.out.count("\n") == 1
-    assert "signing_key_exposed" in printed.err
+    assert "key_exposed" in printed.err
 
 
 def test_a_life_time_is_at_least_a_second(with_alice: Abacod) -> None:

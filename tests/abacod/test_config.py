@@ -62,6 +62,7 @@ def test_everything_of_the_daemon_lies_in_the_data_directory(tmp_path: Path) -> 
     settings = load_settings(data_dir=tmp_path)
     assert settings.database_path == tmp_path / "abacod.db"
     assert settings.signing_key_path == tmp_path / "signing-key.pem"
+    assert settings.sealing_key_path == tmp_path / "sealing-key"
     assert settings.messages_dir == tmp_path / "messages"
     assert settings.lock_path == tmp_path / "abacod.lock"
 

@@ -118,7 +118,7 @@ def test_a_key_that_others_can_read_is_reported(tmp_path: Path, key: SigningKey)
     path.chmod(0o640)
     with capture_logs() as lines:
         assert SigningKey.at(path).public_key_pem == key.public_key_pem
-    assert [(line["event"], line["mode"]) for line in lines] == [("signing_key_exposed", "0640")]
+    assert [(line["event"], line["mode"]) for line in lines] == [("key_exposed", "0640")]
 
 
 @pytest.mark.parametrize(

@@ -185,13 +185,14 @@ def change_password(
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Change a user's password. Tokens stay valid until they expire."""
+    """Change a user's password; a running daemon refuses the user's earlier tokens within a second."""
     settings = _settings(config, data_dir)
     _require_database(settings)
     with beside_daemon(settings.database_path, settings.store) as connection:
         # A wrong name should be told before a password is asked for.
         user = users.get(connection, _tenant(tenant, settings), Username(name))
-        users.set_password(connection, user.tenant, user.username, hash_password(_password(password_stdin)))
+        new_hash = hash_password(_password(password_stdin))
+        users.set_password(connection, user.tenant, user.username, new_hash, SystemClock().now())
     typer.echo(f"Changed the password of {user.username} in tenant {user.tenant}.")
 
 

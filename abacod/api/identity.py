@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from typing import Annotated, Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
@@ -11,17 +12,19 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from abacod.api.body import read_fields
-from abacod.api.calls import Call
+from abacod.api.calls import Call, Content
 from abacod.api.fields import Text, validated
 from abacod.api.reply import Moment, Replies, envelope, moment
 from abacod.errors import InvalidField, NotAuthenticated, UserNotFound
-from abacod.ids import Username
+from abacod.ids import TenantId, Username
 from abacod.models.user import User
 from abacod.services.accounts import Accounts
 from abacod.services.tokens import IssuedToken, Tokens
 
 # A login is small; anything larger is an attempt to fill memory. In bytes.
 _MAX_LOGIN: Final = 65_536
+# Instead of a user name in the second version: whoever calls (spec/clients 6.2).
+_ME: Final = "me"
 
 
 class Login(BaseModel):
@@ -99,6 +102,37 @@ class Profile(TypedDict):
     gid: int | None
 
 
+class ProfileV2(TypedDict):
+    """A user as the second version showed them."""
+
+    username: str
+    email: None
+    firstName: None
+    lastName: None
+    fullName: None
+    phone: None
+    mobilePhone: None
+    status: str
+    createTime: Moment
+    uid: int | None
+    gid: int | None
+
+
+class BareTokens(TypedDict):
+    """Tokens for one user, as OAuth has them."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: Annotated[int, Field(description="Life time of the access token, in seconds.")]
+    token_type: Literal["bearer"]
+
+
+BARE_TOKENS: Final = Content(
+    ("application/json",),
+    "`access_token`, `refresh_token`, `expires_in` in seconds and `token_type`, without the envelope.",
+)
+
+
 class IdentityApi:
     """Handlers for logins and for what describes this server."""
 
@@ -165,15 +199,51 @@ class IdentityApi:
         shown = [_profile(user) for user in await self._accounts.listed(call.caller.tenant)]
         return self._replies.as_is(shown, "Profiles retrieved successfully.")
 
+    async def create_bare_tokens(self, call: Call) -> web.StreamResponse:
+        """POST /token: Get tokens in OAuth's own form.
+
+        For clients of the second version (spec/clients 6.2). HTTP basic names their OAuth client, never a user. Errors come in
+        the envelope, as everywhere.
+        """
+        login = validated(Login, await read_fields(call.request, (), _MAX_LOGIN), "login")
+        if login.grant_type == "refresh_token":
+            user = await self._accounts.refresh(_given("refresh_token", login.refresh_token))
+        else:
+            username, password = _given("username", login.username), _given("password", login.password)
+            user = await self._accounts.login(self._tenant_of(call), Username(username), password)
+        access, refresh = self._tokens.issue(user, "access"), self._tokens.issue(user, "refresh")
+        result: BareTokens = {
+            "access_token": access.text,
+            "refresh_token": refresh.text,
+            "expires_in": access.expires_in,
+            "token_type": "bearer",
+        }
+        return web.Response(
+            body=json.dumps(result).encode(), content_type="application/json", headers={"Cache-Control": "no-store"}
+        )
+
+    async def profiles_v2(self, call: Call) -> web.StreamResponse:
+        """GET /profiles/v2: List the users of the caller's tenant as the second version did."""
+        shown = [_profile_v2(user) for user in await self._accounts.listed(call.caller.tenant)]
+        return self._replies.as_is(shown, "Profiles retrieved successfully.")
+
+    async def profile_v2(self, call: Call) -> web.StreamResponse:
+        """GET /profiles/v2/{username}: Show a user of the caller's tenant, or with `me` the caller."""
+        named = Username(call.parameters["username"])
+        user = await self._accounts.get(call.caller.tenant, call.caller.username if named == _ME else named)
+        return self._replies.as_is(_profile_v2(user), "User details retrieved successfully.")
+
+    def _tenant_of(self, call: Call) -> TenantId:
+        return self._accounts.tenant_of_login(call.request.headers.get("X-Tapis-Tenant"), call.request.host)
+
     async def _login(self, call: Call, login: Login) -> User:
         headers = call.request.headers
-        tenant = self._accounts.tenant_of_login(headers.get("X-Tapis-Tenant"), call.request.host)
         if login.username is None and "Authorization" in headers:
             # Without a user in the body, HTTP basic names the user; with one, it names an OAuth client, which we have none of.
             username, password = _basic(headers["Authorization"])
         else:
             username, password = _given("username", login.username), _given("password", login.password)
-        return await self._accounts.login(tenant, Username(username), password)
+        return await self._accounts.login(self._tenant_of(call), Username(username), password)
 
     def _tenant(self, call: Call, tenant: str) -> TenantShown:
         base_url = self._base_url(call)
@@ -222,6 +292,22 @@ def _validity(token: IssuedToken) -> Validity:
         "expires_at": token.expires_at.isoformat(),
         "expires_in": token.expires_in,
         "jti": token.jti,
+    }
+
+
+def _profile_v2(user: User) -> ProfileV2:
+    return {
+        "username": user.username,
+        "email": None,
+        "firstName": None,
+        "lastName": None,
+        "fullName": None,
+        "phone": None,
+        "mobilePhone": None,
+        "status": "",
+        "createTime": moment(user.created),
+        "uid": user.uid,
+        "gid": user.gid,
     }
 
 

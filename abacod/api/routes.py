@@ -8,7 +8,16 @@ from abacod.api.actors import ActorsApi, ActorShown, Registration, StateShown
 from abacod.api.calls import ANY_JSON, Need, Route
 from abacod.api.executions import ExecutionList, ExecutionsApi, ExecutionShown, LogShown
 from abacod.api.health import Alive, HealthApi, Ready
-from abacod.api.identity import IdentityApi, Login, Profile, SiteShown, TenantShown, TokensCreated
+from abacod.api.identity import (
+    BARE_TOKENS,
+    IdentityApi,
+    Login,
+    Profile,
+    ProfileV2,
+    SiteShown,
+    TenantShown,
+    TokensCreated,
+)
 from abacod.api.messages import MESSAGE, MailboxPurged, MailboxShown, MessagesApi, MessageSent
 from abacod.api.permissions import Grant, Levels, PermissionsApi
 from abacod.api.workers import WorkersApi, WorkerShown, WorkersWanted
@@ -75,4 +84,15 @@ def other_routes(on: Handlers) -> list[Route]:
         Route("GET", "/v3/oauth2/userinfo", on.identity.userinfo, Need.USER, gives=Profile, fails=(404,)),
         Route("GET", "/v3/oauth2/profiles", on.identity.profiles, Need.USER, gives=list[Profile]),
         Route("GET", "/v3/oauth2/profiles/{username}", on.identity.profile, Need.USER, gives=Profile),
+        Route(
+            "POST",
+            "/token",
+            on.identity.create_bare_tokens,
+            Need.NOTHING,
+            takes=Login,
+            gives=BARE_TOKENS,
+            fails=(401,),
+        ),
+        Route("GET", "/profiles/v2", on.identity.profiles_v2, Need.USER, gives=list[ProfileV2], as_is=True),
+        Route("GET", "/profiles/v2/{username}", on.identity.profile_v2, Need.USER, gives=ProfileV2, as_is=True),
     ]

@@ -34,6 +34,8 @@ class User:
     created: datetime
     uid: int | None = None
     gid: int | None = None
+    password_changed: datetime | None = None
+    """When the password last changed, None for never: tokens issued under an earlier one are refused."""
 
 
 @dataclass(frozen=True, slots=True)

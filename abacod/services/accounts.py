@@ -72,7 +72,7 @@ class Accounts:
         """Who sends this access token. Roles are those of the account; for other issuers' users, those in the token.
 
         Raises:
-            NotAuthenticated: the token is not good, or the account it was made for is gone.
+            NotAuthenticated: the token is not good, is older than the password, or the account it was made for is gone.
         """
         claims = self._tokens.verify(token_text)
         if not claims.own:
@@ -84,20 +84,20 @@ class Accounts:
         look = self._looks.get(key)
         if look is None or look.until <= self._clock.monotonic():
             look = await self._looked_up(claims)
-        _refuse_older(claims, look.user)
+        _refuse_outdated(claims, look.user)
         return Caller(look.user.tenant, look.user.username, look.user.roles)
 
     async def refresh(self, refresh_token: str) -> User:
         """The user whom this refresh token entitles to new tokens.
 
         Raises:
-            NotAuthenticated: the token is not good, not ours, or the account it was made for is gone.
+            NotAuthenticated: the token is not good, not ours, older than the password, or its account is gone.
         """
         claims = self._tokens.verify(refresh_token, "refresh")
         if not claims.own:
             raise NotAuthenticated("Refresh this token where it was issued.")
         user = (await self._looked_up(claims)).user
-        _refuse_older(claims, user)
+        _refuse_outdated(claims, user)
         return user
 
     async def get(self, tenant: TenantId, username: Username) -> User:
@@ -196,10 +196,16 @@ def _dummy_hash() -> str:
     return f"$argon2id$v=19${cost}${salt}${digest}"
 
 
-def _refuse_older(claims: Claims, user: User) -> None:
-    """Refuse a token older than the account: it was made for somebody who had this name before."""
+def _refuse_outdated(claims: Claims, user: User) -> None:
+    """Refuse a token older than the account: it was made for somebody who had this name before.
+
+    Refuse one that was issued under another password, too: it may be why the password was changed. Not the moments are
+    compared: a login that has checked the old password while it is changed gets its token after the change.
+    """
     if claims.issued is None or claims.issued < user.created.replace(microsecond=0):
         raise NotAuthenticated("The token is older than the account of this name; log in again.")
+    if claims.password_changed != user.password_changed:
+        raise NotAuthenticated("The password was changed since this token was issued; log in again.")
 
 
 def _without_port(host: str) -> str:

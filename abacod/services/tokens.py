@@ -17,7 +17,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from abacod.clock import Clock
+from abacod.clock import Clock, from_ms, to_ms
 from abacod.config import AuthSettings
 from abacod.errors import ConfigError, NotAuthenticated
 from abacod.ids import TenantId, Username
@@ -29,6 +29,8 @@ TokenKind = Literal["access", "refresh"]
 # The only algorithm, for signing and for checking: `none` and the shared-secret ones would let callers forge tokens.
 _ALGORITHM: Final = "RS256"
 _KEY_BITS: Final = 2048
+# A claim of our own tokens: when the password last changed, as of the issue, in milliseconds; absent for never.
+_CHANGED_CLAIM: Final = "abacod/password_ms"
 # Verified tokens kept, in tokens.
 _CACHED: Final = 1024
 # Longest token looked at, in characters; real ones have about one thousand.
@@ -52,7 +54,7 @@ class Claims:
     """What a verified token says.
 
     `own` tells whether this daemon's key signed it. `roles` is None where the token names none; our own tokens never do,
-    roles of accounts are in the database.
+    roles of accounts are in the database. `password_changed` is that of the account when the token was issued.
     """
 
     tenant: TenantId
@@ -62,6 +64,7 @@ class Claims:
     own: bool
     issued: datetime | None
     expires: datetime
+    password_changed: datetime | None = None
 
 
 class SigningKey:
@@ -117,7 +120,7 @@ class Tokens:
         issued = self._clock.now().replace(microsecond=0)
         expires = issued + timedelta(seconds=ttl)
         jti = str(uuid.uuid4())
-        claims = {
+        claims: dict[str, object] = {
             "jti": jti,
             "iss": self._issuer,
             "sub": f"{user.username}@{user.tenant}",
@@ -130,6 +133,8 @@ class Tokens:
             "tapis/delegation": False,
             "tapis/delegation_sub": None,
         }
+        if user.password_changed is not None:
+            claims[_CHANGED_CLAIM] = to_ms(user.password_changed)
         return IssuedToken(jwt.encode(claims, self._key.private, algorithm=_ALGORITHM), expires, ttl, jti)
 
     def verify(self, text: str, kind: TokenKind = "access") -> Claims:
@@ -269,7 +274,13 @@ def _claims(payload: Mapping[str, Any], *, own: bool) -> Claims:
         own=own,
         issued=_moment(payload, "iat"),
         expires=expires,
+        password_changed=_password_changed(payload) if own else None,
     )
+
+
+def _password_changed(payload: Mapping[str, Any]) -> datetime | None:
+    changed_ms = payload.get(_CHANGED_CLAIM)
+    return from_ms(changed_ms) if isinstance(changed_ms, int) else None
 
 
 def _text(payload: Mapping[str, Any], name: str) -> str:

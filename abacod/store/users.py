@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from datetime import datetime
 
 from abacod.clock import from_ms, to_ms
 from abacod.errors import UserNotFound, UserTaken
@@ -68,16 +69,19 @@ def listed(tx: sqlite3.Connection, tenant: TenantId | None = None) -> list[User]
     return [_from_row(row) for row in rows]
 
 
-def set_password(tx: sqlite3.Connection, tenant: TenantId, username: Username, new_hash: str) -> None:
-    """Replace the password.
+def set_password(
+    tx: sqlite3.Connection, tenant: TenantId, username: Username, new_hash: str, changed: datetime
+) -> None:
+    """Replace the password; tokens issued under the old one are refused from then on. `changed` is now.
 
     Raises:
         UserNotFound: there is no such user.
     """
-    changed = tx.execute(
-        "UPDATE users SET password_hash = ? WHERE tenant = ? AND username = ?", (new_hash, tenant, username)
+    updated = tx.execute(
+        "UPDATE users SET password_hash = ?, password_ms = ? WHERE tenant = ? AND username = ?",
+        (new_hash, to_ms(changed), tenant, username),
     )
-    if not changed.rowcount:
+    if not updated.rowcount:
         raise UserNotFound(f"Tenant {tenant} has no user {username}.")
 
 
@@ -99,4 +103,5 @@ def _from_row(row: sqlite3.Row) -> User:
         created=from_ms(row["created_ms"]),
         uid=row["uid"],
         gid=row["gid"],
+        password_changed=None if row["password_ms"] is None else from_ms(row["password_ms"]),
     )

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -280,7 +281,12 @@ async def test_what_is_done_beside_a_running_daemon_takes_effect(
     await asyncio.to_thread(abacod, "users", "passwd", "alice", "--password-stdin", typed="better\n")
     with pytest.raises(NotAuthenticated):
         await accounts().login(DEV, Username("alice"), "secret")
-    assert await accounts().login(DEV, Username("alice"), "better") == alice
+    changed = await accounts().login(DEV, Username("alice"), "better")
+    assert replace(changed, password_changed=None) == alice
+    with pytest.raises(NotAuthenticated, match="password was changed"):
+        await accounts().caller_of(token)
+    token = (await asyncio.to_thread(abacod, "token", "alice")).out.strip()
+    assert (await accounts().caller_of(token)).username == alice.username
 
     await asyncio.to_thread(abacod, "users", "remove", "alice")
     with pytest.raises(NotAuthenticated):

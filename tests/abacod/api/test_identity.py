@@ -186,3 +186,66 @@ async def test_profiles_need_a_login(served: Serving) -> None:
 
 async def test_a_login_body_is_small(served: Serving) -> None:
     await served.nobody.post(TOKENS, json={"username": "x" * 70_000, "password": "x"}, expect=413)
+
+
+# --- the second version ----------------------------------------------------------------------------------------------
+
+BARE, PROFILES_V2 = "/token", "/profiles/v2"
+
+
+async def bare_tokens(served: Serving, headers: dict[str, str] | None = None, **form: str) -> dict[str, Any]:
+    """What agavepy gets for this form; without the envelope."""
+    async with served.session.post(served.url + BARE, data=form, headers=headers) as response:
+        assert (response.status, response.headers["Content-Type"]) == (200, "application/json")
+        assert response.headers["Cache-Control"] == "no-store"
+        return dict(await response.json())
+
+
+async def test_a_client_of_the_second_version_logs_in_refreshes_and_looks_at_its_profile(served: Serving) -> None:
+    await account(served, "carol")
+    # given a login as agavepy sends it, whose basic credentials are those of a client that nobody registered
+    client = basic("api_key", "api_secret")
+    form = {"grant_type": "password", "username": "carol", "password": PASSWORD, "scope": "PRODUCTION"}
+    first = await bare_tokens(served, client, **form)
+    assert set(first) == {"access_token", "refresh_token", "expires_in", "token_type"}
+    assert (first["expires_in"], first["token_type"]) == (14_400, "bearer")
+    # when it refreshes
+    again = {"grant_type": "refresh_token", "scope": "PRODUCTION", "refresh_token": first["refresh_token"]}
+    second = await bare_tokens(served, client, **again)
+    # then the new token is good
+    bearer = {"Authorization": f"Bearer {second['access_token']}"}
+    assert (await served.nobody.get("/actors/v2", headers=bearer, expect=200)).result == []
+    me = await served.nobody.get(f"{PROFILES_V2}/me", headers=bearer, expect=200)
+    assert (me.result["username"], me.result["email"], me.result["firstName"]) == ("carol", None, None)
+
+
+async def test_basic_credentials_are_never_a_users_at_the_bare_address(served: Serving) -> None:
+    await account(served, "carol")
+    await served.nobody.post(BARE, data={"grant_type": "password"}, headers=basic("carol", PASSWORD), expect=400)
+
+
+async def test_refusals_of_bare_tokens_are_in_the_envelope(served: Serving) -> None:
+    await account(served, "carol")
+    for login in WRONG_LOGINS:
+        assert (await served.nobody.post(BARE, data=login, expect=401)).message == "Invalid username or password."
+    for incomplete in INCOMPLETE_LOGINS:
+        await served.nobody.post(BARE, json=incomplete, expect=400)
+    await served.nobody.post(BARE, data={"grant_type": "refresh_token", "refresh_token": "x"}, expect=401)
+    for body in (b"\xff", b"{", b"[]", b'{"username": "\\ud800", "password": "x"}'):
+        headers = {"Content-Type": "application/json"}
+        await served.nobody.post(BARE, data=body, headers=headers, expect=400)
+    await served.nobody.post(BARE, data={"username": "x" * 70_000}, expect=413)
+    await served.nobody.get(BARE, expect=405)
+
+
+async def test_profiles_of_the_second_version_are_where_its_links_lead(served: Serving, alice: Client) -> None:
+    await served.user("dan", tenant=LAB)
+    actor = (await alice.post("/actors/v2", json={"image": "image"}, expect=201)).result
+    owner = (await alice.get(actor["_links"]["owner"].removeprefix(served.url), expect=200)).result
+    assert (owner["username"], owner["uid"], owner["gid"]) == ("alice", 1001, 1002)
+    assert "createTime" in owner
+    assert [each["username"] for each in (await alice.get(PROFILES_V2, expect=200)).result] == ["alice"]
+    for unknown in ("dan", "nobody", "%00", "..", "x" * 1000):
+        await alice.get(f"{PROFILES_V2}/{unknown}", expect=404)
+    for path in (PROFILES_V2, f"{PROFILES_V2}/me"):
+        await served.nobody.get(path, expect=401)

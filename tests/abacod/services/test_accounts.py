@@ -142,7 +142,7 @@ async def test_an_unknown_user_costs_as_much_as_a_wrong_password(
 
 async def test_a_stored_hash_that_is_damaged_is_a_wrong_password(database: Database, accounts: Accounts) -> None:
     alice = await add(database, "alice")
-    await database.write(lambda tx: users.set_password(tx, DEV, alice.username, "damaged"))
+    await database.write(lambda tx: users.set_password(tx, DEV, alice.username, "damaged", START))
     with pytest.raises(NotAuthenticated):
         await accounts.login(DEV, alice.username, "alice's password")
 
@@ -198,6 +198,39 @@ async def test_a_removed_account_is_refused_within_a_second(
     for _ in range(2):
         with pytest.raises(NotAuthenticated, match="no account any more"):
             await accounts.caller_of(token)
+
+
+async def change_password(database: Database, clock: FakeClock, user: User) -> User:
+    await database.write(lambda tx: users.set_password(tx, user.tenant, user.username, CHEAP.hash("new"), clock.now()))
+    return await database.read(lambda tx: users.get(tx, user.tenant, user.username))
+
+
+async def test_tokens_from_before_a_change_of_password_are_refused_within_a_second(
+    database: Database, accounts: Accounts, tokens: Tokens, clock: FakeClock
+) -> None:
+    alice = await add(database, "alice")
+    access, refresh = tokens.issue(alice, "access").text, tokens.issue(alice, "refresh").text
+    await accounts.caller_of(access)
+    alice = await change_password(database, clock, alice)
+    # when a second has passed in which the account was not looked at again
+    await clock.advance(1)
+    with pytest.raises(NotAuthenticated, match="password was changed"):
+        await accounts.caller_of(access)
+    # and no new ones are to be had for the old one from that moment, while a login of the same instant is good
+    with pytest.raises(NotAuthenticated, match="password was changed"):
+        await accounts.refresh(refresh)
+    assert (await accounts.caller_of(tokens.issue(alice, "access").text)).username == "alice"
+    assert await accounts.refresh(tokens.issue(alice, "refresh").text) == alice
+
+
+async def test_a_login_with_the_old_password_that_is_overtaken_by_its_change_gets_a_token_that_is_refused(
+    database: Database, accounts: Accounts, tokens: Tokens, clock: FakeClock
+) -> None:
+    logged_in = await accounts.login(DEV, (await add(database, "alice")).username, "alice's password")
+    await change_password(database, clock, logged_in)
+    await clock.advance(5)
+    with pytest.raises(NotAuthenticated, match="password was changed"):
+        await accounts.caller_of(tokens.issue(logged_in, "access").text)
 
 
 async def test_within_that_second_the_database_is_not_asked(

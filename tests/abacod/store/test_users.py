@@ -61,9 +61,11 @@ def test_accounts_are_listed_by_name_of_one_tenant_or_of_all(tx: sqlite3.Connect
 def test_a_password_is_replaced_for_one_user(tx: sqlite3.Connection) -> None:
     users.insert(tx, ALICE, "alice's")
     users.insert(tx, BOB, "bob's")
-    users.set_password(tx, DEV, ALICE.username, "new")
+    users.set_password(tx, DEV, ALICE.username, "new", BOB.created)
     assert users.password_hash(tx, DEV, ALICE.username) == "new"
+    assert users.get(tx, DEV, ALICE.username) == replace(ALICE, password_changed=BOB.created)
     assert users.password_hash(tx, DEV, BOB.username) == "bob's"
+    assert users.get(tx, DEV, BOB.username) == BOB
 
 
 def test_a_removed_account_is_gone(tx: sqlite3.Connection) -> None:
@@ -79,6 +81,6 @@ def test_what_is_asked_of_an_account_that_is_not_there_is_refused(tx: sqlite3.Co
     with pytest.raises(UserNotFound, match="Tenant dev has no user alice"):
         users.get(tx, DEV, ALICE.username)
     with pytest.raises(UserNotFound):
-        users.set_password(tx, DEV, ALICE.username, "new")
+        users.set_password(tx, DEV, ALICE.username, "new", BOB.created)
     with pytest.raises(UserNotFound):
         users.delete(tx, DEV, ALICE.username)

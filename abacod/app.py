@@ -16,6 +16,7 @@ from aiohttp import web
 
 from abacod import __version__, logs
 from abacod.assembly.core import Core, make_actors, make_core, recover, start_upkeep
+from abacod.assembly.door import BACKLOG, Door
 from abacod.assembly.web import make_web
 from abacod.clock import Clock, SystemClock
 from abacod.config import Settings, engine_environment
@@ -31,9 +32,6 @@ from abacod.store.datadir import held
 
 # How long open requests may go on once the daemon stops, in seconds.
 _HTTP_SHUTDOWN: Final = 5.0
-
-# Connections the kernel keeps waiting while the daemon is busy, in connections.
-_BACKLOG: Final = 1024
 
 _log = structlog.get_logger()
 
@@ -124,7 +122,8 @@ async def opened(settings: Settings, clock: Clock, make_runtime: MakeRuntime) ->
 async def _running(
     settings: Settings, clock: Clock, database: Database, runtime: Runtime, listener: socket.socket
 ) -> AsyncIterator[Daemon]:
-    core = make_core(settings, clock, database, runtime)
+    door = Door(listener, may_listen=settings.server.listen_for_containers)
+    core = make_core(settings, clock, database, runtime, door.open)
     await core.recovery.remove_files()
     await core.mailboxes.load()
     async with asyncio.TaskGroup() as group:
@@ -135,9 +134,11 @@ async def _running(
         runner = web.AppRunner(make_web(settings, clock, core, actors, background), shutdown_timeout=_HTTP_SHUTDOWN)
         await runner.setup()
         await web.SockSite(runner, listener).start()
+        await door.lead_to(runner)
         try:
             yield Daemon(settings.public_url, core)
         finally:
+            await door.close()
             await runner.cleanup()
             await core.pools.drain(settings.server.drain_seconds)
             background.cancel()
@@ -147,7 +148,7 @@ def _listener(host: str, port: int) -> socket.socket:
     """A bound socket. Bound before anything else is opened, so that a taken port changes nothing on disk."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise ConfigError(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from error
 

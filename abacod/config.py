@@ -39,7 +39,12 @@ class ServerSettings(Section):
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one.")
     public_url: str | None = Field(
         None,
-        description="Base URL under which users and containers reach this server, shown in links. Default: http://HOST:PORT.",
+        description="Base URL under which users reach this server, shown in links. Default: http://HOST:PORT.",
+    )
+    listen_for_containers: bool = Field(
+        True,
+        description="Whether a server whose `host` is a loopback address also listens on this machine's address in the "
+        "containers' network, at the same port. It does so only if containers are to use that address: see `runs.api_server`.",
     )
     max_body_bytes: Positive = Field(500_000_000, description="Largest binary message accepted, in bytes.")
     max_text_bytes: Positive = Field(10_000_000, description="Largest JSON or form body accepted, in bytes.")
@@ -117,6 +122,12 @@ class EngineSettings(Section):
 class RunSettings(Section):
     """How executions run."""
 
+    api_server: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+[^\s]*$",
+        description="Base URL under which containers reach this server. Default: `server.public_url` if that is set and no "
+        "loopback address; else this machine's address in the containers' network, if the server listens there.",
+    )
     max_run_seconds: int = Field(-1, description="Time limit of an execution, in seconds; -1 for none.")
     stop_grace_seconds: Seconds = Field(
         10, description="Between SIGTERM and SIGKILL when an execution is halted or exceeds its time, in seconds."

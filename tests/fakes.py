@@ -196,6 +196,8 @@ class FakeEngine:
         self.gates: dict[str, asyncio.Event] = {}
         self.containers: dict[ExecutionId, FakeContainer] = {}
         self.started: Counter[ExecutionId] = Counter()
+        self.gateway: str | None = None
+        """This machine's address in the containers' network."""
         self._up = True
         self._stirred = asyncio.Event()
 
@@ -363,6 +365,10 @@ class FakeRuntime:
             for execution_id, container in self.engine.containers.items()
             if container.instance == self.instance
         ]
+
+    async def gateway(self) -> str | None:
+        self._call("gateway", "")
+        return self.engine.gateway
 
     async def close(self) -> None:
         """Let go of the engine; its containers stay."""

@@ -22,6 +22,7 @@ from abacod.models.user import Caller
 from abacod.queue.mailboxes import Mailboxes
 from abacod.runtime.run import Outcome, RunSink, RunSpec
 from abacod.services.actors import Actors
+from abacod.services.api_server import ApiServer
 from abacod.services.autoscaler import Autoscaler
 from abacod.services.engine_watch import EngineWatch
 from abacod.services.executions import Executions
@@ -178,6 +179,9 @@ class Lab:
         self.engine = engine or FakeEngine()
         self.runtime = StoppingRuntime(self.engine, clock=self.clock)
         self.changed = asyncio.Event()
+        self.opens = True
+        """Whether the door for containers can be opened."""
+        self.asked_to_open: list[str] = []
         self._stack = AsyncExitStack()
 
     # --- opening and crashing
@@ -200,6 +204,7 @@ class Lab:
         self.mailboxes = Mailboxes(self.database)
         self.watch = EngineWatch(self.runtime, settings.engine, self.clock)
         self.settlement = Settlement(self.database, settings.logs, self.clock, messages_dir)
+        self.api_server = ApiServer(self.runtime, self.watch, settings, self._open_door)
         self.executor = Executor(
             self.database,
             self.runtime,
@@ -209,7 +214,7 @@ class Lab:
             runs=settings.runs,
             logs=settings.logs,
             clock=self.clock,
-            api_server=settings.public_url,
+            api_server=self.api_server.url,
             messages_dir=messages_dir,
             style="python" if settings.compat == "abaco" else "json",
         )
@@ -275,6 +280,7 @@ class Lab:
         async with asyncio.TaskGroup() as group:
             self.background = Background(group)
             self.background.start(self.watch.run(), "watch")
+            self.background.start(self.api_server.run(), "api-server")
             self.background.start(self.pools.run(), "pools")
             self.background.start(self._recover(), "recovery")
             opened.set()
@@ -282,6 +288,10 @@ class Lab:
     async def _recover(self) -> None:
         await self.recovery.take_up()
         await self.actors.finish_deletions()
+
+    async def _open_door(self, gateway: str) -> bool:
+        self.asked_to_open.append(gateway)
+        return self.opens
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self.background.spawn(work, name)

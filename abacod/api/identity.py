@@ -137,13 +137,22 @@ class IdentityApi:
     """Handlers for logins and for what describes this server."""
 
     def __init__(
-        self, accounts: Accounts, tokens: Tokens, replies: Replies, *, site_id: str, tenants: tuple[str, ...]
+        self,
+        accounts: Accounts,
+        tokens: Tokens,
+        replies: Replies,
+        *,
+        site_id: str,
+        tenants: tuple[str, ...],
+        api_server: str | None = None,
     ) -> None:
+        """`api_server` is the URL under which containers come, where one is set."""
         self._accounts = accounts
         self._tokens = tokens
         self._replies = replies
         self._site_id = site_id
         self._tenants = tenants
+        self._known_urls = {urlsplit(url).netloc: url.rstrip("/") for url in (api_server, replies.public_url) if url}
 
     async def sites(self, call: Call) -> web.StreamResponse:
         """GET /v3/sites: List this one site."""
@@ -264,10 +273,9 @@ class IdentityApi:
 
     def _base_url(self, call: Call) -> str:
         """The address the client used: tapipy looks for the tenant whose `base_url` equals its own (spec/clients 2.1)."""
-        public = urlsplit(self._replies.public_url)
-        if call.request.host == public.netloc:
-            return self._replies.public_url
-        return f"{call.request.scheme}://{call.request.host}"
+        host = call.request.host
+        # What comes through a proxy does not show whether the client spoke TLS with that.
+        return self._known_urls.get(host) or f"{call.request.scheme}://{host}"
 
 
 def _given(name: str, value: str | None) -> str:

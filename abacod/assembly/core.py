@@ -11,6 +11,7 @@ from abacod.config import Settings
 from abacod.queue.mailboxes import Mailboxes
 from abacod.runtime.run import Runtime
 from abacod.services.actors import Actors
+from abacod.services.api_server import ApiServer, OpenDoor
 from abacod.services.autoscaler import Autoscaler
 from abacod.services.engine_watch import EngineWatch
 from abacod.services.executor import Executor
@@ -37,12 +38,13 @@ class Core:
     seal: Seal
     mailboxes: Mailboxes
     engine: EngineWatch
+    api_server: ApiServer
     executor: Executor
     pools: Pools
     recovery: Recovery
 
 
-def make_core(settings: Settings, clock: Clock, database: Database, runtime: Runtime) -> Core:
+def make_core(settings: Settings, clock: Clock, database: Database, runtime: Runtime, open_door: OpenDoor) -> Core:
     """The parts that run messages."""
     messages_dir = settings.messages_dir
     tokens = Tokens(SigningKey.at(settings.signing_key_path), settings.auth, settings.public_url, clock)
@@ -50,6 +52,7 @@ def make_core(settings: Settings, clock: Clock, database: Database, runtime: Run
     mailboxes = Mailboxes(database)
     engine = EngineWatch(runtime, settings.engine, clock)
     settlement = Settlement(database, settings.logs, clock, messages_dir)
+    api_server = ApiServer(runtime, engine, settings, open_door)
     executor = Executor(
         database,
         runtime,
@@ -59,7 +62,7 @@ def make_core(settings: Settings, clock: Clock, database: Database, runtime: Run
         runs=settings.runs,
         logs=settings.logs,
         clock=clock,
-        api_server=settings.public_url,
+        api_server=api_server.url,
         messages_dir=messages_dir,
         style="python" if settings.compat == "abaco" else "json",
     )
@@ -77,7 +80,7 @@ def make_core(settings: Settings, clock: Clock, database: Database, runtime: Run
         clock=clock,
         messages_dir=messages_dir,
     )
-    return Core(database, tokens, seal, mailboxes, engine, executor, pools, recovery)
+    return Core(database, tokens, seal, mailboxes, engine, api_server, executor, pools, recovery)
 
 
 def make_actors(settings: Settings, clock: Clock, core: Core, background: Background) -> Actors:
@@ -95,6 +98,7 @@ def make_actors(settings: Settings, clock: Clock, core: Core, background: Backgr
 def start_upkeep(settings: Settings, clock: Clock, core: Core, background: Background) -> None:
     """Start everything that goes on by itself."""
     background.start(core.engine.run(), "engine-watch")
+    background.start(core.api_server.run(), "api-server")
     background.start(core.pools.run(), "pools")
     rounds: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
         ("janitor", Janitor(core.database, clock).run_once, _JANITOR_INTERVAL),

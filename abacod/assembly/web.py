@@ -65,7 +65,14 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
             host_name=socket.gethostname(),
             host_ip=settings.server.host,
         ),
-        identity=IdentityApi(accounts, core.tokens, replies, site_id=settings.auth.site_id, tenants=settings.tenants),
+        identity=IdentityApi(
+            accounts,
+            core.tokens,
+            replies,
+            site_id=settings.auth.site_id,
+            tenants=settings.tenants,
+            api_server=settings.runs.api_server,
+        ),
         health=HealthApi(status),
     )
     router = Router(actor_routes(handlers), other_routes(handlers))

@@ -20,6 +20,7 @@ from abacod.runtime.engine import Engine, EngineRefused
 from abacod.runtime.follow import Follower
 from abacod.runtime.images import Images
 from abacod.runtime.logstream import attached
+from abacod.runtime.networks import gateway_of
 from abacod.runtime.run import FoundRun, FoundState, Outcome, RunSink, RunSpec
 
 logger = structlog.get_logger()
@@ -31,6 +32,9 @@ _STATES: Final = {
     "restarting": FoundState.RUNNING,
 }
 """What the engine's states mean here; all others are ends."""
+
+_WITHOUT_GATEWAY: Final = ("host", "none")
+"""Network modes whose containers have no network of their own."""
 
 
 class DockerRuntime:
@@ -130,6 +134,20 @@ class DockerRuntime:
             for container in containers
             if EXECUTION_LABEL in container["Labels"]
         ]
+
+    async def gateway(self) -> str | None:
+        """See `Runtime.gateway`."""
+        network = self._engine.settings.network
+        if network in _WITHOUT_GATEWAY or network.startswith("container:"):
+            return None
+        try:
+            with self._engine.client() as client:
+                shown = await (await client.networks.get("bridge" if network == "default" else network)).show()
+        except EngineRefused as error:
+            # The settings name a network that is not there; the start of each container says so.
+            logger.warning("network_unknown", network=network, reason=error.message)
+            return None
+        return gateway_of(shown)
 
     async def close(self) -> None:
         """Close the connections to the engine. Containers go on."""

@@ -139,6 +139,13 @@ class Runtime(Protocol):
         """All containers that this daemon's data directory ever made and that are still on the engine."""
         ...
 
+    async def gateway(self) -> str | None:
+        """The address under which containers on the network of the settings find their machine, None if there is none.
+
+        Whether the daemon's machine has that address is another question: a rootless engine has a network of its own.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of the engine; containers stay as they are."""
         ...

@@ -28,6 +28,7 @@ class EngineWatch:
         self._settings = settings
         self._clock = clock
         self._up = asyncio.Event()
+        self._away = asyncio.Event()
         self._look_now = asyncio.Event()
         self.trouble: str | None = "The container engine has not been asked yet."
 
@@ -54,6 +55,7 @@ class EngineWatch:
         if not self._up.is_set():
             _log.info("engine_answers")
         self.trouble = None
+        self._away.clear()
         self._up.set()
         return True
 
@@ -66,10 +68,15 @@ class EngineWatch:
         """Wait until the engine answers."""
         await self._up.wait()
 
+    async def until_away(self) -> None:
+        """Wait until the engine does not answer, seen from its next answer on."""
+        await self._away.wait()
+
     def _down(self, error: EngineUnavailable) -> None:
         if self._up.is_set():
             _log.warning("engine_lost", error=error.message)
         self._up.clear()
+        self._away.set()
         self.trouble = error.message
 
     async def _until_lost(self, seconds: float) -> None:

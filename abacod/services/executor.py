@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum
@@ -55,7 +55,7 @@ class Executor:
         runs: RunSettings,
         logs: LogSettings,
         clock: Clock,
-        api_server: str,
+        api_server: Callable[[], Awaitable[str]],
         messages_dir: Path,
         style: ValueStyle,
     ) -> None:
@@ -81,7 +81,7 @@ class Executor:
         execution, owner = await self._database.read(lambda tx: self._load(tx, actor, message.execution_id))
         if execution is None or execution.status is not ExecutionStatus.SUBMITTED:
             return Next.LEAVE_IT
-        spec = self._spec(actor, execution, message, worker_id, owner)
+        spec = self._spec(actor, execution, message, worker_id, owner, await self._api_server())
         with self._following(execution.id, worker_id) as progress:
             try:
                 outcome = await self._runtime.run(spec, progress)
@@ -134,7 +134,13 @@ class Executor:
         return frozenset(self._live)
 
     def _spec(
-        self, actor: Actor, execution: Execution, message: Queued, worker_id: WorkerId, owner: User | None
+        self,
+        actor: Actor,
+        execution: Execution,
+        message: Queued,
+        worker_id: WorkerId,
+        owner: User | None,
+        api_server: str,
     ) -> RunSpec:
         access_token = ""
         if self._wants_token(actor):
@@ -145,7 +151,7 @@ class Executor:
             execution,
             message,
             worker_id,
-            api_server=self._api_server,
+            api_server=api_server,
             access_token=access_token,
             style=self._style,
         )

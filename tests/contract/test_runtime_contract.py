@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -33,10 +34,11 @@ class Closable(Runtime, Protocol):
 
 @dataclass(frozen=True)
 class Bench:
-    """A runtime under test, and a second daemon's one on the same engine."""
+    """A runtime under test, a second daemon's one on the same engine, and one whose containers are on a network."""
 
     runtime: Closable
     second: Closable
+    connected: Closable
     image: Callable[[str], str]
 
     def spec(self, behaviour: Behaviour, **more: Any) -> RunSpec:
@@ -70,20 +72,23 @@ async def bench(prefix: str | None) -> AsyncIterator[Bench]:
         engine = FakeEngine()
         engine.images = {each.name for each in BEHAVIOURS}
         engine.programs = {each.name: each.fake for each in BEHAVIOURS}
-        yield Bench(FakeRuntime(engine, stop_grace=0.2), FakeRuntime(engine, stop_grace=0.2), str)
+        elsewhere = FakeEngine()
+        elsewhere.gateway = "172.17.0.1"
+        runtimes = [FakeRuntime(each, stop_grace=0.2) for each in (engine, engine, elsewhere)]
+        yield Bench(runtimes[0], runtimes[1], runtimes[2], str)
         await engine.close()
         return
     instance = uuid.uuid4().hex
     settings = EngineSettings(network="none", pull_policy="missing")
     runs = RunSettings(stop_grace_seconds=GRACE)
-    runtimes = [
-        DockerRuntime(settings, runs, SystemClock(), instance=instance, environment=engine_environment())
-        for _ in range(2)
+    dockers = [
+        DockerRuntime(each, runs, SystemClock(), instance=instance, environment=engine_environment())
+        for each in (settings, settings, EngineSettings())
     ]
     try:
-        yield Bench(runtimes[0], runtimes[1], lambda name: image_name(prefix, name))
+        yield Bench(dockers[0], dockers[1], dockers[2], lambda name: image_name(prefix, name))
     finally:
-        for runtime in runtimes:
+        for runtime in dockers:
             await runtime.close()
         await remove_containers(f"abacod.instance={instance}")
 
@@ -339,3 +344,14 @@ class TestDiscarding:
 
     async def test_pinging(self, bench: Bench) -> None:
         await bench.runtime.ping()
+
+
+@pytest.mark.timeout(30)
+class TestTheGateway:
+    async def test_is_an_address(self, bench: Bench) -> None:
+        gateway = await bench.connected.gateway()
+        assert gateway is not None
+        assert not ipaddress.ip_address(gateway).is_loopback
+
+    async def test_is_none_without_a_network(self, bench: Bench) -> None:
+        assert await bench.runtime.gateway() is None

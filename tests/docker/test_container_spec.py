@@ -53,6 +53,11 @@ async def test_a_mount_to_write_takes_them(docker: Docker, tmp_path: Path) -> No
     assert (tmp_path / "new").read_text() == "x\n"
 
 
+@pytest.mark.parametrize("network", ["host", "no-such-network", "container:other"])
+async def test_networks_without_a_gateway(docker: Docker, network: str) -> None:
+    assert await docker.make(network=network).gateway() is None
+
+
 async def test_user_and_group(docker: Docker) -> None:
     _, output = await docker.run("echo $(id -u):$(id -g)", user="1234:5678")
 

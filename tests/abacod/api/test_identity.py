@@ -8,7 +8,7 @@ from typing import Any
 import argon2
 import jwt
 
-from abacod.config import ServerSettings
+from abacod.config import RunSettings, ServerSettings
 from abacod.services.tokens import SigningKey
 from tests.abacod.api.serving import DEV, LAB, Client, Serving, serving
 
@@ -150,11 +150,13 @@ async def test_tenants_show_the_address_by_which_the_client_came(tmp_path: Path,
         port = listener.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     server = ServerSettings(port=port, drain_seconds=0, public_url="https://public.example.org/")
-    async with serving(tmp_path, signing_key, server=server) as served:
+    runs = RunSettings(api_server="https://for-containers.example.org:8443/")
+    async with serving(tmp_path, signing_key, server=server, runs=runs) as served:
         client = Client(served.session, address, None)
         for headers, expected in (
             ({}, address),
             ({"Host": "public.example.org"}, "https://public.example.org"),
+            ({"Host": "for-containers.example.org:8443"}, "https://for-containers.example.org:8443"),
             ({"Host": "lab:81"}, "http://lab:81"),
         ):
             for path in (SITES, TENANTS):

@@ -149,7 +149,7 @@ class ActorsApi:
     async def list_all(self, call: Call) -> web.StreamResponse:
         """GET /: List the caller's actors, oldest first."""
         actors = await self._actors.listed(call.caller)
-        return self._replies.ok(call, [self._shown(actor, call) for actor in actors], "Actors retrieved successfully.")
+        return self._replies.ok(call, [self.shown(actor, call) for actor in actors], "Actors retrieved successfully.")
 
     async def create(self, call: Call) -> web.StreamResponse:
         """POST /: Register an actor."""
@@ -158,11 +158,11 @@ class ActorsApi:
         if definition.cron_schedule is not None and registration.cron_on is None:
             definition = replace(definition, cron_on=True)
         actor = await self._actors.create(call.caller, definition)
-        return self._replies.created(call, self._shown(actor, call), "Actor created successfully.")
+        return self._replies.created(call, self.shown(actor, call), "Actor created successfully.")
 
     async def show(self, call: Call) -> web.StreamResponse:
         """GET /{actor}: Show an actor."""
-        return self._replies.ok(call, self._shown(call.actor, call), "Actor retrieved successfully.")
+        return self._replies.ok(call, self.shown(call.actor, call), "Actor retrieved successfully.")
 
     async def update(self, call: Call) -> web.StreamResponse:
         """PUT /{actor}: Replace an actor's registration.
@@ -183,7 +183,7 @@ class ActorsApi:
             definition = replace(definition, cron_on=True)
         force = bool(registration.force)
         actor = await self._actors.update(call.caller, call.actor.id, definition, force=force)
-        return self._replies.ok(call, self._shown(actor, call), "Actor updated successfully.")
+        return self._replies.ok(call, self.shown(actor, call), "Actor updated successfully.")
 
     async def delete(self, call: Call) -> web.StreamResponse:
         """DELETE /{actor}: Delete an actor."""
@@ -208,14 +208,15 @@ class ActorsApi:
                 f"Invalid actor state description: state must be JSON serializable. {error.message}"
             ) from error
         actor = await self._actors.set_state(call.actor, state)
-        return self._replies.ok(call, self._shown(actor, call), "State updated successfully.")
+        return self._replies.ok(call, self.shown(actor, call), "State updated successfully.")
 
     async def _registration(self, call: Call) -> Registration:
         fields = await read_fields(call.request, call.query, self._max_text_bytes)
         given = {name: _structured(name, value) for name, value in fields.items()}
         return validated(Registration, given, "actor")
 
-    def _shown(self, actor: Actor, call: Call) -> ActorShown:
+    def shown(self, actor: Actor, call: Call) -> ActorShown:
+        """The actor as this call sees it."""
         shown = actor_fields(actor, call.dialect, self._replies)
         if actor.definition.token is None:
             # The reference service shows a text where the user gave nothing (spec/decisions).

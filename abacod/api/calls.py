@@ -44,7 +44,8 @@ class Need(Enum):
     READ = Level.READ
     EXECUTE = Level.EXECUTE
     UPDATE = Level.UPDATE
-    ADMIN_AND_READ = "admin"
+    ADMIN = "admin"
+    ADMIN_AND_READ = "admin and read"
 
 
 @dataclass(frozen=True, slots=True)

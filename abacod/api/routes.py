@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from abacod.api.actors import ActorsApi, ActorShown, Registration, StateShown
+from abacod.api.admin import AdminApi, AdminExecutions, AdminWorkers, BusyActorShown, UtilizationShown
 from abacod.api.calls import ANY_JSON, Need, Route
 from abacod.api.executions import ExecutionList, ExecutionsApi, ExecutionShown, LogShown
 from abacod.api.health import Alive, HealthApi, Ready
@@ -32,6 +33,7 @@ class Handlers:
     executions: ExecutionsApi
     permissions: PermissionsApi
     workers: WorkersApi
+    admin: AdminApi
     identity: IdentityApi
     health: HealthApi
 
@@ -61,6 +63,10 @@ def actor_routes(on: Handlers) -> list[Route]:
         Route("POST", "/{actor}/workers", on.workers.ensure, Need.ADMIN_AND_READ, takes=WorkersWanted, gives=None),
         Route("GET", "/{actor}/workers/{worker}", on.workers.show, Need.READ, gives=WorkerShown),
         Route("DELETE", "/{actor}/workers/{worker}", on.workers.stop, Need.UPDATE, gives=None),
+        Route("GET", "/utilization", on.admin.utilization, Need.USER, gives=UtilizationShown, as_is=True),
+        Route("GET", "/admin", on.admin.all_actors, Need.ADMIN, gives=list[BusyActorShown]),
+        Route("GET", "/admin/workers", on.admin.all_workers, Need.ADMIN, gives=AdminWorkers),
+        Route("GET", "/admin/executions", on.admin.all_executions, Need.ADMIN, gives=AdminExecutions),
     ]
 
 

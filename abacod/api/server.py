@@ -70,7 +70,7 @@ class Entry:
             return await route.handler(Call(request, dialect, parameters, query))
         caller = await self._caller(request)
         actor = None
-        if route.need is Need.ADMIN_AND_READ:
+        if route.need in (Need.ADMIN, Need.ADMIN_AND_READ):
             require_admin(caller)
         level = _level(route)
         if level is not None:

@@ -57,13 +57,13 @@ class WorkersApi:
 
     async def list_all(self, call: Call) -> web.StreamResponse:
         """GET /{actor}/workers: List an actor's workers."""
-        shown = [self._shown(record) for record in self._workers.listed(call.actor)]
+        shown = [self.shown(record) for record in self._workers.listed(call.actor)]
         return self._replies.ok(call, shown, "Workers retrieved successfully.")
 
     async def show(self, call: Call) -> web.StreamResponse:
         """GET /{actor}/workers/{worker}: Show a worker."""
         record = self._workers.get(call.actor, WorkerId(call.parameters["worker"]))
-        return self._replies.ok(call, self._shown(record), "Worker retrieved successfully.")
+        return self._replies.ok(call, self.shown(record), "Worker retrieved successfully.")
 
     async def ensure(self, call: Call) -> web.StreamResponse:
         """POST /{actor}/workers: See to it that an actor has at least so many workers."""
@@ -83,7 +83,7 @@ class WorkersApi:
         self._workers.stop(call.actor, WorkerId(call.parameters["worker"]))
         return self._replies.ok(call, None, "Worker scheduled to be stopped.")
 
-    def _shown(self, record: WorkerRecord) -> WorkerShown:
+    def shown(self, record: WorkerRecord) -> WorkerShown:
         """The worker as the API shows it (spec/actors-api 1.8).
 
         A worker here is a task of the daemon, not a container, so `cid` names the worker itself.

@@ -7,6 +7,7 @@ import socket
 from aiohttp import web
 
 from abacod.api.actors import ActorsApi
+from abacod.api.admin import AdminApi
 from abacod.api.executions import ExecutionsApi
 from abacod.api.health import HealthApi
 from abacod.api.identity import IdentityApi
@@ -26,6 +27,7 @@ from abacod.services.actors import Actors
 from abacod.services.executions import Executions
 from abacod.services.loops import Background
 from abacod.services.messages import Messages
+from abacod.services.overview import Overview
 from abacod.services.sharing import Sharing
 from abacod.services.status import Status
 from abacod.services.workers import Workers
@@ -52,19 +54,23 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         list_limit=settings.server.list_limit,
         spawn=background.spawn,
     )
+    actors_api = ActorsApi(actors, status, replies, max_text_bytes=limit, default_token=settings.runs.default_token)
+    workers_api = WorkersApi(
+        Workers(core.pools, settings.workers, settings.compat),
+        replies,
+        max_text_bytes=limit,
+        location=settings.engine.url or engine_environment().docker_host or "unix:///var/run/docker.sock",
+        host_name=socket.gethostname(),
+        host_ip=settings.server.host,
+    )
+    overview = Overview(core.database, core.mailboxes, core.pools)
     handlers = Handlers(
-        actors=ActorsApi(actors, status, replies, max_text_bytes=limit, default_token=settings.runs.default_token),
+        actors=actors_api,
         messages=MessagesApi(messages, replies, max_text_bytes=limit),
         executions=ExecutionsApi(executions, replies),
         permissions=PermissionsApi(Sharing(core.database), replies, max_text_bytes=limit),
-        workers=WorkersApi(
-            Workers(core.pools, settings.workers, settings.compat),
-            replies,
-            max_text_bytes=limit,
-            location=settings.engine.url or engine_environment().docker_host or "unix:///var/run/docker.sock",
-            host_name=socket.gethostname(),
-            host_ip=settings.server.host,
-        ),
+        workers=workers_api,
+        admin=AdminApi(overview, actors_api, workers_api, replies),
         identity=IdentityApi(
             accounts,
             core.tokens,

@@ -50,6 +50,11 @@ class WorkerStatus(StrEnum):
     ERROR = "ERROR"
 
     @property
+    def starting(self) -> bool:
+        """Whether the worker has been asked for and is not at work yet."""
+        return self in (WorkerStatus.REQUESTED, WorkerStatus.PULLING_IMAGE)
+
+    @property
     def viable(self) -> bool:
         """Whether the worker takes messages now or will (spec/actors-api 6.3)."""
         return self not in (WorkerStatus.ERROR, WorkerStatus.SHUTTING_DOWN, WorkerStatus.SHUTDOWN_REQUESTED)

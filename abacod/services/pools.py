@@ -87,6 +87,11 @@ class Pools:
         """The workers of all actors."""
         return [worker for pool in self._pools.values() for worker in pool.values()]
 
+    @property
+    def requests(self) -> int:
+        """Workers that have been asked for and are not at work yet: those that start, and those for which there is no place."""
+        return sum(worker.status.starting for worker in self.all_workers()) + len(self._starved)
+
     def adopt(self, actor: Actor, execution: Execution) -> None:
         """Give an execution that runs already to a worker."""
         self._start(actor, adopted=execution)

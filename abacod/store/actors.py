@@ -13,6 +13,7 @@ from abacod.ids import ActorId, TenantId, Username
 from abacod.models.actor import Actor, ActorDefinition, Mount
 from abacod.models.states import ActorStatus
 from abacod.models.user import WORLD, Level
+from abacod.store import totals
 
 
 def insert(tx: sqlite3.Connection, actor: Actor) -> None:
@@ -26,6 +27,7 @@ def insert(tx: sqlite3.Connection, actor: Actor) -> None:
         """,
         _to_row(actor),
     )
+    totals.begin(tx, actor.tenant, actor.id)
     grant(tx, actor.id, actor.owner, Level.UPDATE)
 
 
@@ -51,6 +53,16 @@ def status_of(tx: sqlite3.Connection, actor_id: ActorId) -> ActorStatus | None:
     """The actor's status, None if it was deleted."""
     row = tx.execute("SELECT status FROM actors WHERE id = ?", (actor_id,)).fetchone()
     return ActorStatus(row["status"]) if row else None
+
+
+def count(tx: sqlite3.Connection) -> int:
+    """How many actors there are, of all tenants."""
+    return int(tx.execute("SELECT count(*) FROM actors").fetchone()[0])
+
+
+def of_tenant(tx: sqlite3.Connection, tenant: TenantId) -> list[Actor]:
+    """All actors of the tenant, oldest first."""
+    return [_from_row(row) for row in tx.execute("SELECT * FROM actors WHERE tenant = ? ORDER BY seq", (tenant,))]
 
 
 def readable_by(tx: sqlite3.Connection, tenant: TenantId, username: Username) -> list[Actor]:

@@ -35,10 +35,10 @@ def insert(tx: sqlite3.Connection, execution: Execution) -> None:
     )
     tx.execute(
         """
-        INSERT INTO actor_totals (actor_id, executions) VALUES (?, 1)
+        INSERT INTO actor_totals (actor_id, tenant, executions) VALUES (?, ?, 1)
         ON CONFLICT DO UPDATE SET executions = executions + 1
         """,
-        (execution.actor_id,),
+        (execution.actor_id, execution.tenant),
     )
 
 

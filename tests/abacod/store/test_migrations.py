@@ -46,3 +46,31 @@ def test_later_files_are_applied_one_by_one_and_a_bad_one_leaves_the_state_befor
         migrate(connection)
         assert connection.execute("PRAGMA user_version").fetchone()[0] == 2
         assert connection.execute("SELECT x FROM a").fetchall() == [("1;2",)]
+
+
+def test_the_sums_of_an_earlier_release_learn_whose_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = migrations._scripts()
+    with opened(tmp_path / "db") as connection:
+        # given one actor without an execution, and the sums and the execution of one that was deleted
+        monkeypatch.setattr(migrations, "_scripts", lambda: {n: text for n, text in scripts.items() if n < 5})
+        migrate(connection)
+        connection.execute(
+            """
+            INSERT INTO actors (id, tenant, owner, definition, status, status_message, revision, state, mounts, create_ms,
+                                update_ms)
+            VALUES ('idle', 'dev', 'ada', '{}', 'READY', '', 1, '{}', '[]', 0, 0)
+            """
+        )
+        connection.execute("INSERT INTO actor_totals (actor_id, executions) VALUES ('gone', 1)")
+        connection.execute(
+            """
+            INSERT INTO executions (id, actor_id, tenant, executor, status, revision, received_ms)
+            VALUES ('e', 'gone', 'lab', 'ada', 'SUBMITTED', 1, 0)
+            """
+        )
+        # when this release opens it
+        monkeypatch.undo()
+        migrate(connection)
+        # then both are counted for their tenants
+        rows = connection.execute("SELECT actor_id, tenant, executions FROM actor_totals ORDER BY actor_id").fetchall()
+        assert rows == [("gone", "lab", 1), ("idle", "dev", 0)]

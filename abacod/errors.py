@@ -48,6 +48,10 @@ class InvalidField(BadRequest):
     """A field of the request has a value that is not allowed."""
 
 
+class AliasTaken(InvalidField):
+    """An alias with this name already exists."""
+
+
 class InvalidMessage(BadRequest):
     """message POST body could not be serialized. Pass JSON data or use the message attribute."""
 
@@ -89,6 +93,14 @@ class MethodNotAllowed(AbacoError):
 
 class ActorNotFound(NotFound):
     """No actor found with this identifier."""
+
+
+class AliasNotFound(NotFound):
+    """No alias found with this name."""
+
+
+class ConfigNotFound(NotFound):
+    """No config found with this name."""
 
 
 class ExecutionNotFound(NotFound):

@@ -10,9 +10,12 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel
 
-from abacod.errors import ActorNotFound, NotAuthenticated
+from abacod.errors import ActorNotFound, AliasNotFound, NotAuthenticated, NotFound
 from abacod.models.actor import Actor
+from abacod.models.alias import Alias
+from abacod.models.permission import Demand, Subject
 from abacod.models.user import Caller, Level
+from abacod.services.access import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +38,31 @@ DIALECTS: Final = (
 PLAIN: Final = DIALECTS[0]
 """For addresses outside the actors API."""
 
+_NOTHING_NAMED: Final = Named()
+
 
 class Need(Enum):
-    """What a route asks of its caller."""
+    """What a route asks of its caller; levels without another word are on the actor that the path names."""
 
     NOTHING = None
-    USER = "user"
-    READ = Level.READ
-    EXECUTE = Level.EXECUTE
-    UPDATE = Level.UPDATE
-    ADMIN = "admin"
-    ADMIN_AND_READ = "admin and read"
+    USER = Demand()
+    READ = Demand(actor=Level.READ)
+    EXECUTE = Demand(actor=Level.EXECUTE)
+    UPDATE = Demand(actor=Level.UPDATE)
+    ADMIN = Demand(admin=True)
+    ADMIN_AND_UPDATE = Demand(admin=True, actor=Level.UPDATE)
+    ALIAS_READ = Demand(alias=Level.READ)
+    ALIAS_UPDATE = Demand(alias=Level.UPDATE)
+    ALIAS_AND_ACTOR_UPDATE = Demand(alias=Level.UPDATE, actor=Level.UPDATE)
+    CONFIG_READ = Demand(config=Level.READ)
+    CONFIG_UPDATE = Demand(config=Level.UPDATE)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request whose caller has been authenticated and may do what the route asks.
 
-    `parameters` are the parts of the path; `query` the query's pairs in order.
+    `parameters` are the parts of the path; `query` the query's pairs in order; `named` what the path names.
     """
 
     request: web.Request
@@ -60,7 +70,7 @@ class Call:
     parameters: Mapping[str, str]
     query: tuple[tuple[str, str], ...]
     known_caller: Caller | None = None
-    named_actor: Actor | None = None
+    named: Named = _NOTHING_NAMED
 
     @property
     def caller(self) -> Caller:
@@ -72,9 +82,23 @@ class Call:
     @property
     def actor(self) -> Actor:
         """The actor that the path names; only for routes that need a level on it."""
-        if self.named_actor is None:
+        if self.named.actor is None:
             raise ActorNotFound
-        return self.named_actor
+        return self.named.actor
+
+    @property
+    def alias(self) -> Alias:
+        """The alias that the path names; only for routes that need a level on it."""
+        if self.named.alias is None:
+            raise AliasNotFound
+        return self.named.alias
+
+    @property
+    def subject(self) -> Subject:
+        """What has the permissions or nonces that are meant; only for routes that need a level on something."""
+        if self.named.subject is None:
+            raise NotFound
+        return self.named.subject
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]

@@ -33,7 +33,7 @@ class Grant(BaseModel):
 
 
 class PermissionsApi:
-    """Handlers for an actor's permissions."""
+    """Handlers for the permissions of whatever the path names: an actor, an alias or a config."""
 
     def __init__(self, sharing: Sharing, replies: Replies, *, max_text_bytes: int) -> None:
         self._sharing = sharing
@@ -42,13 +42,13 @@ class PermissionsApi:
 
     async def list_all(self, call: Call) -> web.StreamResponse:
         """GET /{actor}/permissions: List who has which level on an actor."""
-        return self._shown(await self._sharing.listed(call.actor.id), "Permissions retrieved successfully.")
+        return self._shown(await self._sharing.listed(call.subject), "Permissions retrieved successfully.")
 
     async def grant(self, call: Call) -> web.StreamResponse:
         """POST /{actor}/permissions: Give a user a level on an actor."""
         fields = await read_fields(call.request, call.query, self._max_text_bytes)
         grant = validated(Grant, fields, "permissions")
-        granted = await self._sharing.grant(call.caller, call.actor.id, grant.user, _level(grant.level))
+        granted = await self._sharing.grant(call.caller, call.subject, grant.user, _level(grant.level))
         return self._shown(granted, "Permission added successfully.")
 
     def _shown(self, levels: Mapping[Username, Level], message: str) -> web.Response:

@@ -60,7 +60,7 @@ def actor_routes(on: Handlers) -> list[Route]:
         Route("GET", "/{actor}/permissions", on.permissions.list_all, Need.READ, gives=Levels, as_is=True),
         Route("POST", "/{actor}/permissions", on.permissions.grant, Need.UPDATE, takes=Grant, gives=Levels, as_is=True),
         Route("GET", "/{actor}/workers", on.workers.list_all, Need.READ, gives=list[WorkerShown]),
-        Route("POST", "/{actor}/workers", on.workers.ensure, Need.ADMIN_AND_READ, takes=WorkersWanted, gives=None),
+        Route("POST", "/{actor}/workers", on.workers.ensure, Need.ADMIN_AND_UPDATE, takes=WorkersWanted, gives=None),
         Route("GET", "/{actor}/workers/{worker}", on.workers.show, Need.READ, gives=WorkerShown),
         Route("DELETE", "/{actor}/workers/{worker}", on.workers.stop, Need.UPDATE, gives=None),
         Route("GET", "/utilization", on.admin.utilization, Need.USER, gives=UtilizationShown, as_is=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,14 +11,14 @@ import structlog
 from aiohttp import web
 
 from abacod.api.body import expects_leave, parse_query
-from abacod.api.calls import Call, Need, Route
+from abacod.api.calls import Call
 from abacod.api.reply import Replies
 from abacod.api.router import Router
 from abacod.errors import AbacoError, ActorNotFound, BadRequest, NotAuthenticated, NotPermitted
 from abacod.ids import is_hashid
-from abacod.models.actor import Actor
-from abacod.models.user import Caller, Level
-from abacod.services.access import Access, require_admin
+from abacod.models.permission import Demand
+from abacod.models.user import Caller
+from abacod.services.access import Access, Named
 from abacod.services.accounts import Accounts
 
 # Longest request line and header field; Abaco's search puts much into the query. In bytes.
@@ -66,22 +67,18 @@ class Entry:
         raw_path, _, raw_query = _target(request).partition("?")
         route, dialect, parameters = self._router.find(request.method, raw_path)
         query = parse_query(raw_query.partition("#")[0])
-        if route.need is Need.NOTHING:
+        demand = route.need.value
+        if demand is None:
             return await route.handler(Call(request, dialect, parameters, query))
         caller = await self._caller(request)
-        actor = None
-        if route.need in (Need.ADMIN, Need.ADMIN_AND_READ):
-            require_admin(caller)
-        level = _level(route)
-        if level is not None:
-            actor = await self._actor(caller, parameters["actor"], level)
-        return await route.handler(Call(request, dialect, parameters, query, caller, actor))
+        named = await self._named(caller, demand, parameters)
+        return await route.handler(Call(request, dialect, parameters, query, caller, named))
 
-    async def _actor(self, caller: Caller, identifier: str, level: Level) -> Actor:
+    async def _named(self, caller: Caller, demand: Demand, parameters: Mapping[str, str]) -> Named:
         try:
-            return await self._access.actor(caller, identifier, level)
+            return await self._access.named(caller, demand, parameters)
         except ActorNotFound as error:
-            if self._replies.compat == "abaco" and is_hashid(identifier) and not caller.is_admin:
+            if self._replies.compat == "abaco" and is_hashid(parameters.get("actor", "")) and not caller.is_admin:
                 # The reference service checks the permission first, and there is none (spec/decisions).
                 raise NotPermitted from error
             raise
@@ -128,12 +125,6 @@ def _target(request: web.Request) -> str:
     # A whole URL, as proxies send it; its host is also in the header.
     parts = urlsplit(target)
     return f"{parts.path}?{parts.query}"
-
-
-def _level(route: Route) -> Level | None:
-    if route.need is Need.ADMIN_AND_READ:
-        return Level.READ
-    return route.need.value if isinstance(route.need.value, Level) else None
 
 
 def _not_understood(error: Exception) -> AbacoError:

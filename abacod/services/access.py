@@ -1,13 +1,29 @@
-"""May this caller do that?"""
+"""May this caller do that? Everything that finds what a request names, and checks the caller's level on it."""
 
 from __future__ import annotations
 
-from abacod.errors import ActorNotFound, NotPermitted
-from abacod.ids import ActorId, is_hashid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from abacod.errors import ActorNotFound, ConfigNotFound, NotFound, NotPermitted
+from abacod.ids import ActorId, TenantId, is_hashid
 from abacod.models.actor import Actor
+from abacod.models.alias import Alias
+from abacod.models.permission import Demand, Subject
 from abacod.models.user import Caller, Level
-from abacod.store import actors
+from abacod.store import actors, aliases, permissions
 from abacod.store.database import Database, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the path of a request names, as far as its route asks for a level on it; None elsewhere."""
+
+    actor: Actor | None = None
+    alias: Alias | None = None
+    config: str | None = None
+    subject: Subject | None = None
+    """That of these whose permissions, or nonces, are meant: the alias or config, else the actor."""
 
 
 class Access:
@@ -16,27 +32,100 @@ class Access:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def actor(self, caller: Caller, identifier: str, needed: Level) -> Actor:
-        """The actor with this id, if the caller may use it at the `needed` level.
+    async def named(self, caller: Caller, demand: Demand, parameters: Mapping[str, str]) -> Named:
+        """What `parameters`, the parts of a path, name, if the caller may do what the route demands.
+
+        The parts are called `actor` (an id or alias), `alias` and `config`.
 
         Raises:
-            ActorNotFound: the caller's tenant has no such actor.
-            NotPermitted: the caller's level is too low.
+            NotFound: the caller's tenant has no such actor, alias or config.
+            NotPermitted: the caller's level or role is too low.
         """
-        return await self._database.read(lambda tx: permitted_actor(tx, caller, identifier, needed))
+        if demand.admin:
+            require_admin(caller)
+        if not demand.names_something:
+            return Named()
+        return await self._database.read(lambda tx: permitted(tx, caller, demand, parameters))
+
+
+def permitted(tx: Transaction, caller: Caller, demand: Demand, parameters: Mapping[str, str]) -> Named:
+    """As `Access.named`, within a transaction, for what is demanded beside the role."""
+    if demand.config is not None:
+        config = Subject.config(caller.tenant, parameters["config"])
+        if not permissions.levels(tx, config):
+            raise ConfigNotFound(f"No config found: {parameters['config']}.")
+        if not holds(tx, caller, config, demand.config):
+            raise NotPermitted("You do not have sufficient access to this actor config.")
+        return Named(config=parameters["config"], subject=config)
+    if demand.alias is not None:
+        return _permitted_alias(tx, caller, parameters["alias"], demand.alias, demand.actor)
+    if demand.actor is not None:
+        actor = permitted_actor(tx, caller, parameters["actor"], demand.actor)
+        return Named(actor, subject=Subject.actor(actor.id))
+    return Named()
 
 
 def permitted_actor(tx: Transaction, caller: Caller, identifier: str, needed: Level) -> Actor:
-    """As `Access.actor`, within a transaction."""
-    if not is_hashid(identifier):
-        raise ActorNotFound(f"Actor with identifier '{identifier}' not found")
-    actor = actors.get(tx, caller.tenant, ActorId(identifier))
-    if not caller.is_admin and actors.level_of(tx, actor.id, caller.username) < needed:
+    """The actor with this id or alias, if the caller may use it at the `needed` level.
+
+    Raises:
+        ActorNotFound: the caller's tenant has no such actor.
+        NotPermitted: the caller's level is too low.
+    """
+    actor = actors.get(tx, caller.tenant, resolve(tx, caller.tenant, identifier))
+    if not holds(tx, caller, Subject.actor(actor.id), needed):
         raise NotPermitted
     return actor
+
+
+def resolve(tx: Transaction, tenant: TenantId, identifier: str) -> ActorId:
+    """The actor id that an identifier means: itself if it decodes as one, else what the alias of this name stands for.
+
+    Whether there is such an actor is not looked at.
+
+    Raises:
+        ActorNotFound: it is no id, and the tenant has no such alias.
+    """
+    if is_hashid(identifier):
+        return ActorId(identifier)
+    alias = aliases.find(tx, tenant, identifier)
+    if alias is None:
+        raise ActorNotFound(f"Actor with identifier '{identifier}' not found")
+    return alias.actor_id
+
+
+def holds(tx: Transaction, caller: Caller, subject: Subject, needed: Level) -> bool:
+    """Whether the caller has the level, or is an administrator, who needs none."""
+    return caller.is_admin or permissions.level_of(tx, subject, caller.username) >= needed
+
+
+def require(tx: Transaction, caller: Caller, subject: Subject, needed: Level) -> None:
+    """Check once more, in the transaction that changes something, what was checked before it.
+
+    Raises:
+        NotPermitted: the caller's level is too low by now.
+        NotFound: the subject was deleted meanwhile.
+    """
+    if not permissions.levels(tx, subject):
+        raise NotFound(f"This {subject.kind} has been deleted meanwhile.")
+    if not holds(tx, caller, subject, needed):
+        raise NotPermitted(f"Not authorized -- you do not have access to this {subject.kind}.")
 
 
 def require_admin(caller: Caller) -> None:
     """Raises NotPermitted unless the caller is an administrator of the tenant."""
     if not caller.is_admin:
         raise NotPermitted("Abaco Admin role required.")
+
+
+def _permitted_alias(tx: Transaction, caller: Caller, name: str, needed: Level, on_actor: Level | None) -> Named:
+    alias = aliases.get(tx, caller.tenant, name)
+    subject = Subject.alias(alias.tenant, alias.name)
+    may = holds(tx, caller, subject, needed)
+    if on_actor is None:
+        if not may:
+            raise NotPermitted("Not authorized -- you do not have access to this alias.")
+        return Named(alias=alias, subject=subject)
+    if not (may and holds(tx, caller, Subject.actor(alias.actor_id), on_actor)):
+        raise NotPermitted("Not authorized -- you do not have access to this alias and actor.")
+    return Named(actors.get(tx, alias.tenant, alias.actor_id), alias, subject=subject)

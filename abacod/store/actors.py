@@ -1,4 +1,4 @@
-"""Actors and who may use them."""
+"""Actors."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from abacod.clock import from_ms, to_ms
 from abacod.errors import ActorNotFound
 from abacod.ids import ActorId, TenantId, Username
 from abacod.models.actor import Actor, ActorDefinition, Mount
+from abacod.models.permission import Subject
 from abacod.models.states import ActorStatus
 from abacod.models.user import WORLD, Level
-from abacod.store import totals
+from abacod.store import permissions, totals
 
 
 def insert(tx: sqlite3.Connection, actor: Actor) -> None:
@@ -28,7 +29,7 @@ def insert(tx: sqlite3.Connection, actor: Actor) -> None:
         _to_row(actor),
     )
     totals.begin(tx, actor.tenant, actor.id)
-    grant(tx, actor.id, actor.owner, Level.UPDATE)
+    permissions.grant(tx, Subject.actor(actor.id), actor.owner, Level.UPDATE)
 
 
 def get(tx: sqlite3.Connection, tenant: TenantId, actor_id: ActorId) -> Actor:
@@ -70,9 +71,8 @@ def readable_by(tx: sqlite3.Connection, tenant: TenantId, username: Username) ->
     rows = tx.execute(
         """
         SELECT * FROM actors
-        WHERE tenant = ? AND EXISTS (
-          SELECT 1 FROM actor_permissions p
-          WHERE p.actor_id = actors.id AND p.username IN (?, ?) AND p.level >= ?)
+        WHERE tenant = ? AND id IN (
+          SELECT subject FROM permissions WHERE kind = 'actor' AND username IN (?, ?) AND level >= ?)
         ORDER BY seq
         """,
         (tenant, username, WORLD, Level.READ),
@@ -139,35 +139,7 @@ def set_state(tx: sqlite3.Connection, actor_id: ActorId, state: Any) -> None:
 def delete(tx: sqlite3.Connection, actor_id: ActorId) -> None:
     """Remove the actor and its permissions; its execution records stay."""
     tx.execute("DELETE FROM actors WHERE id = ?", (actor_id,))
-
-
-# --- permissions ----------------------------------------------------------------------------------------------------
-
-
-def grant(tx: sqlite3.Connection, actor_id: ActorId, username: Username, level: Level) -> None:
-    """Set the user's level on the actor."""
-    tx.execute(
-        """
-        INSERT INTO actor_permissions (actor_id, username, level) VALUES (?, ?, ?)
-        ON CONFLICT DO UPDATE SET level = excluded.level
-        """,
-        (actor_id, username, level),
-    )
-
-
-def permissions(tx: sqlite3.Connection, actor_id: ActorId) -> dict[Username, Level]:
-    """Everybody's level on the actor, by name."""
-    rows = tx.execute("SELECT username, level FROM actor_permissions WHERE actor_id = ? ORDER BY username", (actor_id,))
-    return {Username(row["username"]): Level(row["level"]) for row in rows}
-
-
-def level_of(tx: sqlite3.Connection, actor_id: ActorId, username: Username) -> Level:
-    """The user's effective level: the higher of their own and everyone's (spec/actors-api 7.4)."""
-    row = tx.execute(
-        "SELECT max(level) AS level FROM actor_permissions WHERE actor_id = ? AND username IN (?, ?)",
-        (actor_id, username, WORLD),
-    ).fetchone()
-    return Level(row["level"] or 0)
+    permissions.remove_all(tx, Subject.actor(actor_id))
 
 
 # --- rows and records -----------------------------------------------------------------------------------------------

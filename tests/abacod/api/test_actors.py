@@ -11,9 +11,10 @@ import pytest
 
 from abacod.config import RunSettings
 from abacod.ids import ActorId, Username
+from abacod.models.permission import Subject
 from abacod.models.user import Level
 from abacod.services.tokens import SigningKey
-from abacod.store import actors
+from abacod.store import permissions
 from tests.abacod.api.serving import Client, Serving, serving
 from tests.fakes import obey
 
@@ -90,7 +91,9 @@ def camel(name: str) -> str:
 
 
 async def grant(served: Serving, actor_id: str, username: str, level: Level) -> None:
-    await served.database.write(lambda tx: actors.grant(tx, ActorId(actor_id), Username(username), level))
+    await served.database.write(
+        lambda tx: permissions.grant(tx, Subject.actor(ActorId(actor_id)), Username(username), level)
+    )
 
 
 # --- registration ----------------------------------------------------------------------------------------------------

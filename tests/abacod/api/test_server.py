@@ -258,7 +258,7 @@ async def test_a_defect_costs_its_request_only_and_its_details_stay_here(
         raise ZeroDivisionError("the secret detail")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Access, "actor", broken)
+        patched.setattr(Access, "named", broken)
         crashed = await alice.get(f"/v3/actors/{new_actor_id()}", expect=500, may_fail=True)
     assert "secret" not in crashed.message
     await alice.get("/v3/actors", expect=200)

@@ -20,9 +20,10 @@ from abacod.errors import (
 )
 from abacod.ids import Username, new_actor_id
 from abacod.models.actor import Actor, Mount
+from abacod.models.permission import Subject
 from abacod.models.states import ActorStatus, ExecutionStatus
 from abacod.models.user import Level, User
-from abacod.store import actors, executions, messages, users
+from abacod.store import actors, executions, messages, permissions, users
 from tests.factories import ADA, ADMIN, BOB, START, TENANT, definition
 from tests.harness import Diary, Lab
 
@@ -39,7 +40,10 @@ async def test_a_new_actor_belongs_to_its_creator(lab: Lab) -> None:
     assert (actor.owner, actor.status, actor.revision) == (ADA.username, ActorStatus.SUBMITTED, 1)
     assert await lab.actors.listed(ADA) == [await lab.actor(actor)]
     assert await lab.actors.listed(BOB) == []
-    assert await lab.database.read(lambda tx: actors.level_of(tx, actor.id, ADA.username)) is Level.UPDATE
+    assert (
+        await lab.database.read(lambda tx: permissions.level_of(tx, Subject.actor(actor.id), ADA.username))
+        is Level.UPDATE
+    )
 
 
 async def test_a_refused_registration_leaves_nothing(lab: Lab) -> None:
@@ -133,7 +137,7 @@ async def test_links_need_execute_on_the_target_and_form_no_circle(lab: Lab) -> 
         await lab.create(caller=ADA, link=private.id)
     with pytest.raises(InvalidField, match="unable to retrieve linked actor data"):
         await lab.create(caller=ADA, link=new_actor_id())
-    await lab.database.write(lambda tx: actors.grant(tx, private.id, ADA.username, Level.EXECUTE))
+    await lab.database.write(lambda tx: permissions.grant(tx, Subject.actor(private.id), ADA.username, Level.EXECUTE))
     first = await lab.create(caller=ADA, link=private.id)
     second = await lab.create(caller=ADA, link=first.id)
     third = await lab.create(caller=ADA, link=second.id)
@@ -275,5 +279,7 @@ async def test_a_message_whose_start_fails_while_its_actor_is_deleted_is_settled
 
 async def test_users_see_actors_of_everyone_that_are_shared(lab: Lab) -> None:
     actor = await lab.create(caller=ADA)
-    await lab.database.write(lambda tx: actors.grant(tx, actor.id, Username("ABACO_WORLD"), Level.READ))
+    await lab.database.write(
+        lambda tx: permissions.grant(tx, Subject.actor(actor.id), Username("ABACO_WORLD"), Level.READ)
+    )
     assert [each.id for each in await lab.actors.listed(BOB)] == [actor.id]

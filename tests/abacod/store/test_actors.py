@@ -9,9 +9,10 @@ import pytest
 from abacod.errors import ActorNotFound
 from abacod.ids import TenantId, Username, new_actor_id
 from abacod.models.actor import Mount
+from abacod.models.permission import Subject
 from abacod.models.states import ActorStatus
 from abacod.models.user import WORLD, Level
-from abacod.store import actors
+from abacod.store import actors, permissions
 from tests.factories import OWNER, START, TENANT, actor
 
 BOB = Username("bob")
@@ -34,7 +35,7 @@ def test_an_actor_comes_back_as_it_was_stored(tx: sqlite3.Connection) -> None:
     )
     actors.insert(tx, stored)
     assert actors.get(tx, TENANT, stored.id) == actors.find(tx, stored.id) == stored
-    assert actors.level_of(tx, stored.id, OWNER) is Level.UPDATE
+    assert permissions.level_of(tx, Subject.actor(stored.id), OWNER) is Level.UPDATE
 
 
 def test_what_is_not_there(tx: sqlite3.Connection) -> None:
@@ -79,12 +80,12 @@ def test_who_may_read_what(tx: sqlite3.Connection) -> None:
     foreign = actor(tenant=TenantId("other"))
     for each in (own, shared, public, hidden, foreign):
         actors.insert(tx, each)
-    actors.grant(tx, shared.id, OWNER, Level.READ)
-    actors.grant(tx, public.id, WORLD, Level.EXECUTE)
-    actors.grant(tx, hidden.id, OWNER, Level.READ)
-    actors.grant(tx, hidden.id, OWNER, Level.NONE)
+    permissions.grant(tx, Subject.actor(shared.id), OWNER, Level.READ)
+    permissions.grant(tx, Subject.actor(public.id), WORLD, Level.EXECUTE)
+    permissions.grant(tx, Subject.actor(hidden.id), OWNER, Level.READ)
+    permissions.grant(tx, Subject.actor(hidden.id), OWNER, Level.NONE)
     assert [each.id for each in actors.readable_by(tx, TENANT, OWNER)] == [own.id, shared.id, public.id]
-    levels = [actors.level_of(tx, each.id, OWNER) for each in (own, shared, public, hidden)]
+    levels = [permissions.level_of(tx, Subject.actor(each.id), OWNER) for each in (own, shared, public, hidden)]
     assert levels == [Level.UPDATE, Level.READ, Level.EXECUTE, Level.NONE]
 
 
@@ -100,4 +101,4 @@ def test_permissions_go_with_the_actor(tx: sqlite3.Connection) -> None:
     actors.insert(tx, stored)
     actors.delete(tx, stored.id)
     assert actors.find(tx, stored.id) is None
-    assert actors.level_of(tx, stored.id, OWNER) is Level.NONE
+    assert permissions.level_of(tx, Subject.actor(stored.id), OWNER) is Level.NONE

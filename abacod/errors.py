@@ -8,6 +8,7 @@ The class docstring is the default message.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 
@@ -89,6 +90,11 @@ class MethodNotAllowed(AbacoError):
     """Invalid request: the API endpoint does not exist or the provided HTTP method is not allowed."""
 
     status = 405
+
+    def __init__(self, message: str | None = None, *, allowed: Iterable[str] = ()) -> None:
+        """Make the error; `allowed` are the methods that there are."""
+        super().__init__(message)
+        self.allowed = frozenset(allowed)
 
 
 class ActorNotFound(NotFound):

@@ -106,10 +106,11 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A body without named fields: its media types, and in a sentence what it holds."""
+    """A body of its own kind: its media types, in a sentence what it holds, and the type of that if it has one."""
 
     kinds: tuple[str, ...]
     says: str
+    holds: Any = Any
 
 
 FOLLOWS_DIALECT: Final = "x-follows-dialect"

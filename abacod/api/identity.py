@@ -56,7 +56,7 @@ class RefreshToken(Validity):
     refresh_token: str
 
 
-class TokensCreated(TypedDict):
+class NewTokens(TypedDict):
     """Tokens for one user."""
 
     access_token: AccessToken
@@ -129,7 +129,8 @@ class BareTokens(TypedDict):
 
 BARE_TOKENS: Final = Content(
     ("application/json",),
-    "`access_token`, `refresh_token`, `expires_in` in seconds and `token_type`, without the envelope.",
+    "Tokens, without the envelope.",
+    BareTokens,
 )
 
 
@@ -178,7 +179,7 @@ class IdentityApi:
             raise UserNotFound(f"No tenant found with tenant_id {tenant}.")
         return self._replies.as_is(self._tenant(call, tenant), "Tenant retrieved successfully.")
 
-    async def create_tokens(self, call: Call) -> web.StreamResponse:
+    async def create(self, call: Call) -> web.StreamResponse:
         """POST /v3/oauth2/tokens: Get tokens for a password or a refresh token."""
         fields = await read_fields(call.request, (), _MAX_LOGIN)
         login = validated(Login, fields, "login")
@@ -187,7 +188,7 @@ class IdentityApi:
         else:
             user = await self._login(call, login)
         access, refresh = self._tokens.issue(user, "access"), self._tokens.issue(user, "refresh")
-        result: TokensCreated = {
+        result: NewTokens = {
             "access_token": {"access_token": access.text, **_validity(access)},
             "refresh_token": {"refresh_token": refresh.text, **_validity(refresh)},
         }
@@ -208,7 +209,7 @@ class IdentityApi:
         shown = [_profile(user) for user in await self._accounts.listed(call.caller.tenant)]
         return self._replies.as_is(shown, "Profiles retrieved successfully.")
 
-    async def create_bare_tokens(self, call: Call) -> web.StreamResponse:
+    async def create_bare(self, call: Call) -> web.StreamResponse:
         """POST /token: Get tokens in OAuth's own form.
 
         For clients of the second version (spec/clients 6.2). HTTP basic names their OAuth client, never a user. Errors come in

@@ -14,7 +14,7 @@ from pydantic import Field
 from abacod import __version__
 from abacod.api.calls import Call, Dialect
 from abacod.clock import isoformat
-from abacod.errors import AbacoError
+from abacod.errors import AbacoError, MethodNotAllowed
 from abacod.ids import ActorId, ExecutionId, Username
 
 Compat = Literal["documented", "abaco"]
@@ -25,6 +25,8 @@ Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$
 NEVER: Final = "None"
 """What fields show that hold a time that has not come yet, where clients want a non-empty text (spec/actors-api 1.5)."""
 
+# What answers with these statuses have besides: how to log in, and in how many seconds to try again.
+_HEADERS: Final = {401: {"WWW-Authenticate": 'Bearer realm="abacod"'}, 503: {"Retry-After": "5"}}
 _UNDERSCORE: Final = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
 
 
@@ -52,7 +54,11 @@ class Replies:
         status = error.status
         if self.compat == "abaco" and error.abaco_status is not None:
             status = error.abaco_status
-        return envelope(error.result, error.message, status=status, kind="error")
+        response = envelope(error.result, error.message, status=status, kind="error")
+        if isinstance(error, MethodNotAllowed):
+            also = {"OPTIONS", "HEAD"} if "GET" in error.allowed else {"OPTIONS"}
+            response.headers["Allow"] = ", ".join(sorted(error.allowed | also))
+        return response
 
     def actor_link(self, dialect: Dialect, actor_id: ActorId) -> str:
         """The address of an actor."""
@@ -70,7 +76,9 @@ class Replies:
 def envelope(result: Any, message: str, *, status: int, kind: Literal["success", "error"] = "success") -> web.Response:
     """A JSON response with exactly the content type `application/json`, which tapipy compares for equality."""
     body = json.dumps({"message": message, "result": result, "status": kind, "version": __version__})
-    return web.Response(body=body.encode(), status=status, content_type="application/json")
+    return web.Response(
+        body=body.encode(), status=status, content_type="application/json", headers=_HEADERS.get(status)
+    )
 
 
 @overload

@@ -63,7 +63,7 @@ class Router:
             raise NoSuchRoute
         route = node.routes.get("GET" if method == "HEAD" else method)
         if route is None:
-            raise MethodNotAllowed
+            raise MethodNotAllowed(allowed=node.routes)
         return route, dialect, parameters
 
 

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from abacod.api.actors import ActorsApi, ActorShown, Registration, StateShown
 from abacod.api.admin import AdminApi, AdminExecutions, AdminWorkers, BusyActorShown, UtilizationShown
 from abacod.api.calls import ANY_JSON, Need, Route
+from abacod.api.description import DOCUMENT, PAGE, DescriptionApi
 from abacod.api.executions import ExecutionList, ExecutionsApi, ExecutionShown, LogShown
 from abacod.api.health import Alive, HealthApi, Ready
 from abacod.api.identity import (
     BARE_TOKENS,
     IdentityApi,
     Login,
+    NewTokens,
     Profile,
     ProfileV2,
     SiteShown,
     TenantShown,
-    TokensCreated,
 )
 from abacod.api.messages import MESSAGE, MailboxPurged, MailboxShown, MessagesApi, MessageSent
 from abacod.api.permissions import Grant, Levels, PermissionsApi
@@ -36,6 +37,7 @@ class Handlers:
     admin: AdminApi
     identity: IdentityApi
     health: HealthApi
+    description: DescriptionApi
 
 
 def actor_routes(on: Handlers) -> list[Route]:
@@ -75,30 +77,18 @@ def other_routes(on: Handlers) -> list[Route]:
     return [
         Route("GET", "/healthz", on.health.alive, Need.NOTHING, gives=Alive),
         Route("GET", "/readyz", on.health.ready, Need.NOTHING, gives=Ready),
+        Route("GET", "/openapi.json", on.description.document, Need.NOTHING, gives=DOCUMENT),
+        Route("GET", "/docs", on.description.page, Need.NOTHING, gives=PAGE),
         Route("GET", "/v3/sites", on.identity.sites, Need.NOTHING, gives=list[SiteShown]),
         Route("GET", "/v3/tenants", on.identity.tenants, Need.NOTHING, gives=list[TenantShown]),
         Route("GET", "/v3/tenants/{tenant}", on.identity.tenant, Need.NOTHING, gives=TenantShown),
         Route(
-            "POST",
-            "/v3/oauth2/tokens",
-            on.identity.create_tokens,
-            Need.NOTHING,
-            takes=Login,
-            gives=TokensCreated,
-            fails=(401,),
+            "POST", "/v3/oauth2/tokens", on.identity.create, Need.NOTHING, takes=Login, gives=NewTokens, fails=(401,)
         ),
         Route("GET", "/v3/oauth2/userinfo", on.identity.userinfo, Need.USER, gives=Profile, fails=(404,)),
         Route("GET", "/v3/oauth2/profiles", on.identity.profiles, Need.USER, gives=list[Profile]),
         Route("GET", "/v3/oauth2/profiles/{username}", on.identity.profile, Need.USER, gives=Profile),
-        Route(
-            "POST",
-            "/token",
-            on.identity.create_bare_tokens,
-            Need.NOTHING,
-            takes=Login,
-            gives=BARE_TOKENS,
-            fails=(401,),
-        ),
+        Route("POST", "/token", on.identity.create_bare, Need.NOTHING, takes=Login, gives=BARE_TOKENS, fails=(401,)),
         Route("GET", "/profiles/v2", on.identity.profiles_v2, Need.USER, gives=list[ProfileV2], as_is=True),
         Route("GET", "/profiles/v2/{username}", on.identity.profile_v2, Need.USER, gives=ProfileV2, as_is=True),
     ]

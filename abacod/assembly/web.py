@@ -8,10 +8,12 @@ from aiohttp import web
 
 from abacod.api.actors import ActorsApi
 from abacod.api.admin import AdminApi
+from abacod.api.description import DescriptionApi
 from abacod.api.executions import ExecutionsApi
 from abacod.api.health import HealthApi
 from abacod.api.identity import IdentityApi
 from abacod.api.messages import MessagesApi
+from abacod.api.openapi import document
 from abacod.api.permissions import PermissionsApi
 from abacod.api.reply import Replies
 from abacod.api.router import Router
@@ -80,6 +82,8 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
             api_server=settings.runs.api_server,
         ),
         health=HealthApi(status),
+        description=DescriptionApi(lambda: document(*tables, settings.compat, settings.public_url)),
     )
-    router = Router(actor_routes(handlers), other_routes(handlers))
+    tables = actor_routes(handlers), other_routes(handlers)
+    router = Router(*tables)
     return application(Entry(router, accounts, Access(core.database), replies))

@@ -24,6 +24,7 @@ from abacod.models.user import Role, User
 from abacod.services.tokens import SigningKey, Tokens
 from abacod.store import users
 from abacod.store.database import beside_daemon
+from tests.described import check_answer
 
 Event = dict[str, Any]
 
@@ -190,6 +191,7 @@ class Client:
     async def get(self, path: str) -> Reply:
         """A GET outside the actors API, whatever comes of it."""
         async with self._session.get(f"{self._daemon.url}{path}") as response:
+            check_answer("documented", "GET", path, response.status, response.headers, await response.read())
             return Reply(response.status, await response.json())
 
     async def call(self, method: str, path: str, **request: Any) -> Any:
@@ -197,6 +199,9 @@ class Client:
         async with self._session.request(method, f"{self._daemon.url}/v3/actors{path}", **request) as response:
             answer = await response.json()
             assert response.status < 300, answer
+            check_answer(
+                "documented", method, f"/v3/actors{path}", response.status, response.headers, await response.read()
+            )
             return answer["result"]
 
 

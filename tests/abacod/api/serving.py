@@ -18,6 +18,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from abacod import __version__
+from abacod.api.reply import Compat
 from abacod.app import Daemon, opened
 from abacod.clock import SystemClock
 from abacod.config import AuthSettings, RunSettings, ServerSettings, Settings, StoreSettings
@@ -26,6 +27,7 @@ from abacod.models.user import Role, User
 from abacod.services.tokens import SigningKey
 from abacod.store import users
 from abacod.store.database import Database, Transaction
+from tests.described import check_answer
 from tests.fakes import FakeContainer, FakeEngine, FakeRuntime
 
 DEV, LAB = TenantId("dev"), TenantId("lab")
@@ -76,7 +78,10 @@ def checked_envelope(status: int, headers: Mapping[str, str], body: bytes) -> di
 class Client:
     """Somebody who sends requests."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, token: str | None) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, token: str | None, compat: Compat = "documented"
+    ) -> None:
+        self._compat = compat
         self._session = session
         self._url = url
         self.token = token
@@ -109,6 +114,7 @@ class Client:
         async with self._session.request(method, url, headers=headers, skip_auto_headers=skip, **options) as response:
             body = await response.read()
         envelope = checked_envelope(response.status, response.headers, body)
+        check_answer(self._compat, method, path, response.status, response.headers, body)
         assert may_fail or response.status < 500, envelope
         if expect is not None:
             assert response.status == expect, envelope
@@ -131,7 +137,7 @@ class Serving:
         self.url = daemon.url
         self.session = session
         self.port = settings.server.port or URL(daemon.url).port
-        self.nobody = Client(session, self.url, None)
+        self.nobody = Client(session, self.url, None, settings.compat)
 
     @property
     def database(self) -> Database:
@@ -154,7 +160,7 @@ class Serving:
         """A new account, logged in; `stored` is the hash of its password."""
         user = User(tenant, Username(name), frozenset(roles), CREATED, uid, gid)
         await self.database.write(lambda tx: users.insert(tx, user, stored))
-        return Client(self.session, self.url, self.daemon.core.tokens.issue(user, "access").text)
+        return Client(self.session, self.url, self.daemon.core.tokens.issue(user, "access").text, self.settings.compat)
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         """Wait until the condition holds. Between two looks lies one commit, behind all that were asked for before it."""

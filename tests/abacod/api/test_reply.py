@@ -14,6 +14,7 @@ from abacod.errors import (
     AbacoError,
     ActorNotFound,
     ExecutionNotFound,
+    MethodNotAllowed,
     NotAuthenticated,
     NotPermitted,
     StorageUnavailable,
@@ -84,3 +85,11 @@ def test_links_follow_the_prefix() -> None:
 )
 def test_camel_case_keeps_a_leading_underscore(snake: str, camel: str) -> None:
     assert camel_case(snake) == camel
+
+
+def test_refusals_tell_what_would_do() -> None:
+    unauthenticated = DOCUMENTED.error(NotAuthenticated())
+    assert unauthenticated.headers["WWW-Authenticate"] == 'Bearer realm="abacod"'
+    assert int(DOCUMENTED.error(StorageUnavailable()).headers["Retry-After"]) > 0
+    assert DOCUMENTED.error(MethodNotAllowed(allowed=["GET", "PUT"])).headers["Allow"] == "GET, HEAD, OPTIONS, PUT"
+    assert DOCUMENTED.error(MethodNotAllowed(allowed=["POST"])).headers["Allow"] == "OPTIONS, POST"

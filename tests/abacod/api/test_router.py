@@ -70,8 +70,9 @@ def test_nothing_is_elsewhere(path: str) -> None:
 
 
 def test_a_method_that_a_path_lacks_is_told_from_a_path_that_is_none() -> None:
-    with pytest.raises(MethodNotAllowed):
+    with pytest.raises(MethodNotAllowed) as refusal:
         ROUTER.find("DELETE", "/v3/actors")
+    assert refusal.value.allowed == {"GET"}
 
 
 def test_a_segment_is_decoded_after_the_path_is_split() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from abacod.api.actors import ActorsApi, ActorShown, Registration, StateShown
 from abacod.api.admin import AdminApi, AdminExecutions, AdminWorkers, BusyActorShown, UtilizationShown
+from abacod.api.aliases import AliasesApi, AliasShown, AliasUpdate, NewAlias
 from abacod.api.calls import ANY_JSON, Need, Route
 from abacod.api.description import DOCUMENT, PAGE, DescriptionApi
 from abacod.api.executions import ExecutionList, ExecutionsApi, ExecutionShown, LogShown
@@ -33,6 +34,7 @@ class Handlers:
     messages: MessagesApi
     executions: ExecutionsApi
     permissions: PermissionsApi
+    aliases: AliasesApi
     workers: WorkersApi
     admin: AdminApi
     identity: IdentityApi
@@ -69,6 +71,37 @@ def actor_routes(on: Handlers) -> list[Route]:
         Route("GET", "/admin", on.admin.all_actors, Need.ADMIN, gives=list[BusyActorShown]),
         Route("GET", "/admin/workers", on.admin.all_workers, Need.ADMIN, gives=AdminWorkers),
         Route("GET", "/admin/executions", on.admin.all_executions, Need.ADMIN, gives=AdminExecutions),
+        *_alias_routes(on),
+    ]
+
+
+def _alias_routes(on: Handlers) -> list[Route]:
+    """Aliases and what belongs to them; relative to the same prefixes."""
+    return [
+        Route("GET", "/aliases", on.aliases.list_all, Need.USER, gives=list[AliasShown]),
+        Route(
+            "POST", "/aliases", on.aliases.create, Need.USER, takes=NewAlias, gives=AliasShown, status=201, fails=(404,)
+        ),
+        Route("GET", "/aliases/{alias}", on.aliases.show, Need.ALIAS_READ, gives=AliasShown),
+        Route("PUT", "/aliases/{alias}", on.aliases.update, Need.ALIAS_UPDATE, takes=AliasUpdate, gives=AliasShown),
+        Route("DELETE", "/aliases/{alias}", on.aliases.delete, Need.ALIAS_UPDATE, gives=None),
+        Route(
+            "GET",
+            "/aliases/{alias}/permissions",
+            on.permissions.list_of_alias,
+            Need.ALIAS_READ,
+            gives=Levels,
+            as_is=True,
+        ),
+        Route(
+            "POST",
+            "/aliases/{alias}/permissions",
+            on.permissions.grant_on_alias,
+            Need.ALIAS_UPDATE,
+            takes=Grant,
+            gives=Levels,
+            as_is=True,
+        ),
     ]
 
 

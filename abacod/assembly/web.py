@@ -8,6 +8,7 @@ from aiohttp import web
 
 from abacod.api.actors import ActorsApi
 from abacod.api.admin import AdminApi
+from abacod.api.aliases import AliasesApi
 from abacod.api.description import DescriptionApi
 from abacod.api.executions import ExecutionsApi
 from abacod.api.health import HealthApi
@@ -26,6 +27,7 @@ from abacod.config import Settings, engine_environment
 from abacod.services.access import Access
 from abacod.services.accounts import Accounts
 from abacod.services.actors import Actors
+from abacod.services.aliases import Aliases
 from abacod.services.executions import Executions
 from abacod.services.loops import Background
 from abacod.services.messages import Messages
@@ -71,6 +73,7 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         messages=MessagesApi(messages, replies, max_text_bytes=limit),
         executions=ExecutionsApi(executions, replies),
         permissions=PermissionsApi(Sharing(core.database), replies, max_text_bytes=limit),
+        aliases=AliasesApi(Aliases(core.database), replies, max_text_bytes=limit),
         workers=workers_api,
         admin=AdminApi(overview, actors_api, workers_api, replies),
         identity=IdentityApi(

@@ -22,6 +22,7 @@ from abacod.api.identity import (
     TenantShown,
 )
 from abacod.api.messages import MESSAGE, MailboxPurged, MailboxShown, MessagesApi, MessageSent
+from abacod.api.metrics import EXPOSITION, MetricsApi
 from abacod.api.permissions import Grant, Levels, PermissionsApi
 from abacod.api.workers import WorkersApi, WorkerShown, WorkersWanted
 
@@ -40,6 +41,7 @@ class Handlers:
     identity: IdentityApi
     health: HealthApi
     description: DescriptionApi
+    metrics: MetricsApi
 
 
 def actor_routes(on: Handlers) -> list[Route]:
@@ -112,6 +114,7 @@ def other_routes(on: Handlers) -> list[Route]:
         Route("GET", "/readyz", on.health.ready, Need.NOTHING, gives=Ready),
         Route("GET", "/openapi.json", on.description.document, Need.NOTHING, gives=DOCUMENT),
         Route("GET", "/docs", on.description.page, Need.NOTHING, gives=PAGE),
+        Route("GET", "/metrics", on.metrics.scrape, Need.NOTHING, gives=EXPOSITION),
         Route("GET", "/v3/sites", on.identity.sites, Need.NOTHING, gives=list[SiteShown]),
         Route("GET", "/v3/tenants", on.identity.tenants, Need.NOTHING, gives=list[TenantShown]),
         Route("GET", "/v3/tenants/{tenant}", on.identity.tenant, Need.NOTHING, gives=TenantShown),

@@ -14,6 +14,7 @@ from abacod.api.executions import ExecutionsApi
 from abacod.api.health import HealthApi
 from abacod.api.identity import IdentityApi
 from abacod.api.messages import MessagesApi
+from abacod.api.metrics import MetricsApi
 from abacod.api.openapi import document
 from abacod.api.permissions import PermissionsApi
 from abacod.api.reply import Replies
@@ -29,6 +30,7 @@ from abacod.services.accounts import Accounts
 from abacod.services.actors import Actors
 from abacod.services.aliases import Aliases
 from abacod.services.executions import Executions
+from abacod.services.gauges import Gauges
 from abacod.services.loops import Background
 from abacod.services.messages import Messages
 from abacod.services.overview import Overview
@@ -86,7 +88,8 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         ),
         health=HealthApi(status),
         description=DescriptionApi(lambda: document(*tables, settings.compat, settings.public_url)),
+        metrics=MetricsApi(Gauges(core.database, core.mailboxes, core.pools, core.engine), core.metrics),
     )
     tables = actor_routes(handlers), other_routes(handlers)
     router = Router(*tables)
-    return application(Entry(router, accounts, Access(core.database), replies))
+    return application(Entry(router, accounts, Access(core.database), replies, clock, core.metrics.request_served))

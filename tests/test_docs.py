@@ -20,12 +20,14 @@ import typer
 import abacod
 from abacod.api.routes import actor_routes, other_routes
 from abacod.cli import app
+from abacod.client.main import app as client_app
 from abacod.config import load_settings
 from abacod.errors import AbacoError, ConfigError, RunLost, RunNotStarted
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = REPOSITORY / "docs"
 HTTP_API: Final = DOCS / "reference" / "http-api.md"
+ABACO_CLI: Final = DOCS / "reference" / "abaco-cli.md"
 ERRORS: Final = DOCS / "reference" / "errors.md"
 LOG_EVENTS: Final = DOCS / "reference" / "log-events.md"
 DEPENDENCIES: Final = DOCS / "explanation" / "dependencies.md"
@@ -214,27 +216,29 @@ def test_the_index_leads_to_every_page() -> None:
 
 # --- command lines --------------------------------------------------------------------------------------------------
 
-_COMMAND: Final = re.compile(r"(?:^[ ]*|\$\(|\|\s*)(?:sudo(?: -u \w+)? )?(?:\S*/)?abacod +([^)|>&;#\n]+)", re.MULTILINE)
+_COMMAND: Final = r"(?:^[ ]*|\$\(|\|\s*)(?:sudo(?: -u \w+)? )?(?:\S*/)?%s +((?:\"[^\"]*\"|'[^']*'|[^)|>&;#\n])+)"
+PROGRAMS: Final = {"abacod": app, "abaco": client_app}
 
 
-def command_lines(page: Path) -> Iterator[list[str]]:
-    """The arguments of each `abacod …` in the code of a page."""
+def command_lines(page: Path, program: str = "abacod") -> Iterator[list[str]]:
+    """The arguments of each call of `program` in the code of a page."""
+    command = re.compile(_COMMAND % program, re.MULTILINE)
     text = page.read_text()
     blocks = [code for _, language, code in _FENCED.findall(text) if language in ("sh", "")]
     for code in (*blocks, *_INLINE.findall(_FENCED.sub("", text))):
-        for arguments in _COMMAND.findall(code.replace("\\\n", " ")):
+        for arguments in command.findall(code.replace("\\\n", " ")):
             yield shlex.split(arguments)
 
 
-def problem(arguments: list[str]) -> str | None:
+def problem(arguments: list[str], program: str = "abacod") -> str | None:
     """What the command line does not know of `arguments`."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(PROGRAMS[program])
     words = iter(arguments)
     positional = 0
     for word in words:
         subcommands = getattr(command, "commands", None)
-        if word.startswith("-"):
-            options = {name: each for each in command.params for name in each.opts}
+        if word.startswith("-") and word != "-":
+            options = {name: each for each in command.params for name in (*each.opts, *each.secondary_opts)}
             if word not in options and word != "--help":
                 return f"{word} is no option"
             if word in options and not options[word].is_flag:
@@ -245,15 +249,28 @@ def problem(arguments: list[str]) -> str | None:
             command = subcommands[word]
         else:
             positional += 1
-    if positional > sum(each.param_type_name == "argument" for each in command.params):
+    taken = [each.nargs for each in command.params if each.param_type_name == "argument"]
+    if -1 not in taken and positional > len(taken):
         return "too many arguments"
     return None
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_command_lines_exist(page: Path) -> None:
-    for arguments in command_lines(page):
-        assert problem(arguments) is None, f"{name_of(page)}: abacod {shlex.join(arguments)}"
+def test_command_lines_exist(page: Path, program: str) -> None:
+    for arguments in command_lines(page, program):
+        assert problem(arguments, program) is None, f"{name_of(page)}: {program} {shlex.join(arguments)}"
+
+
+def test_every_command_of_abaco_is_described_and_shown() -> None:
+    def names(command: Any, path: str) -> Iterator[str]:
+        for name, each in getattr(command, "commands", {}).items():
+            if not each.hidden:
+                yield from names(each, f"{path} {name}") if hasattr(each, "commands") else [f"{path} {name}"]
+
+    described = re.findall(r"^### (abaco .*)$", ABACO_CLI.read_text(), re.MULTILINE)
+    assert sorted(described) == sorted(names(typer.main.get_command(client_app), "abaco"))
+    assert len(list(command_lines(ABACO_CLI, "abaco"))) > len(described)
 
 
 def test_command_lines_are_found_and_judged() -> None:
@@ -263,6 +280,10 @@ def test_command_lines_are_found_and_judged() -> None:
     assert problem(["users", "ad", "x"])
     assert problem(["users", "add", "x", "--colour", "red"])
     assert problem(["serve", "now"])
+    assert ["run", "-m", "$(jq -c . my_pipeline.json)"] in [line[:3] for line in command_lines(ABACO_CLI, "abaco")]
+    assert problem(["rm", "-y", "a", "b"], "abaco") is None
+    assert problem(["create", "x", "--stateful"], "abaco") is None
+    assert problem(["halt", "a", "b", "c"], "abaco")
 
 
 # --- the sample configuration and the unit ----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ DIALECTS: Final = (
 )
 """The more precise prefix comes first."""
 
-PLAIN: Final = replace(DIALECTS[0], prefix="")
+PLAIN: Final = DIALECTS[0]
 """For addresses outside the actors API."""
 
 _NOTHING_NAMED: Final = Named()

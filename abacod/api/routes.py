@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from abacod.api.actors import ActorsApi, ActorShown, Registration, StateShown
 from abacod.api.admin import AdminApi, AdminExecutions, AdminWorkers, BusyActorShown, UtilizationShown
-from abacod.api.aliases import AliasesApi, AliasShown, AliasUpdate, NewAlias
 from abacod.api.calls import ANY_JSON, Need, Route
 from abacod.api.description import DOCUMENT, PAGE, DescriptionApi
 from abacod.api.executions import ExecutionList, ExecutionsApi, ExecutionShown, LogShown
@@ -22,7 +21,6 @@ from abacod.api.identity import (
     TenantShown,
 )
 from abacod.api.messages import MESSAGE, MailboxPurged, MailboxShown, MessagesApi, MessageSent
-from abacod.api.metrics import EXPOSITION, MetricsApi
 from abacod.api.permissions import Grant, Levels, PermissionsApi
 from abacod.api.workers import WorkersApi, WorkerShown, WorkersWanted
 
@@ -35,13 +33,11 @@ class Handlers:
     messages: MessagesApi
     executions: ExecutionsApi
     permissions: PermissionsApi
-    aliases: AliasesApi
     workers: WorkersApi
     admin: AdminApi
     identity: IdentityApi
     health: HealthApi
     description: DescriptionApi
-    metrics: MetricsApi
 
 
 def actor_routes(on: Handlers) -> list[Route]:
@@ -73,37 +69,6 @@ def actor_routes(on: Handlers) -> list[Route]:
         Route("GET", "/admin", on.admin.all_actors, Need.ADMIN, gives=list[BusyActorShown]),
         Route("GET", "/admin/workers", on.admin.all_workers, Need.ADMIN, gives=AdminWorkers),
         Route("GET", "/admin/executions", on.admin.all_executions, Need.ADMIN, gives=AdminExecutions),
-        *_alias_routes(on),
-    ]
-
-
-def _alias_routes(on: Handlers) -> list[Route]:
-    """Aliases and what belongs to them; relative to the same prefixes."""
-    return [
-        Route("GET", "/aliases", on.aliases.list_all, Need.USER, gives=list[AliasShown]),
-        Route(
-            "POST", "/aliases", on.aliases.create, Need.USER, takes=NewAlias, gives=AliasShown, status=201, fails=(404,)
-        ),
-        Route("GET", "/aliases/{alias}", on.aliases.show, Need.ALIAS_READ, gives=AliasShown),
-        Route("PUT", "/aliases/{alias}", on.aliases.update, Need.ALIAS_UPDATE, takes=AliasUpdate, gives=AliasShown),
-        Route("DELETE", "/aliases/{alias}", on.aliases.delete, Need.ALIAS_UPDATE, gives=None),
-        Route(
-            "GET",
-            "/aliases/{alias}/permissions",
-            on.permissions.list_of_alias,
-            Need.ALIAS_READ,
-            gives=Levels,
-            as_is=True,
-        ),
-        Route(
-            "POST",
-            "/aliases/{alias}/permissions",
-            on.permissions.grant_on_alias,
-            Need.ALIAS_UPDATE,
-            takes=Grant,
-            gives=Levels,
-            as_is=True,
-        ),
     ]
 
 
@@ -114,7 +79,6 @@ def other_routes(on: Handlers) -> list[Route]:
         Route("GET", "/readyz", on.health.ready, Need.NOTHING, gives=Ready),
         Route("GET", "/openapi.json", on.description.document, Need.NOTHING, gives=DOCUMENT),
         Route("GET", "/docs", on.description.page, Need.NOTHING, gives=PAGE),
-        Route("GET", "/metrics", on.metrics.scrape, Need.NOTHING, gives=EXPOSITION),
         Route("GET", "/v3/sites", on.identity.sites, Need.NOTHING, gives=list[SiteShown]),
         Route("GET", "/v3/tenants", on.identity.tenants, Need.NOTHING, gives=list[TenantShown]),
         Route("GET", "/v3/tenants/{tenant}", on.identity.tenant, Need.NOTHING, gives=TenantShown),

@@ -1,0 +1,1 @@
+"""The command `abaco`: a client of the HTTP API. Of the server it knows nothing but the version."""

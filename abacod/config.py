@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -171,6 +171,18 @@ class LogSettings(Section):
     )
 
 
+class QueueSettings(Section):
+    """One named queue."""
+
+    max_workers: Positive | None = Field(
+        None,
+        description="Workers of all actors of this queue together, in workers; without it only the machine's limit holds.",
+    )
+
+
+_USUAL_QUEUES: Final = ("default", "special")
+
+
 class WorkerSettings(Section):
     """Workers and the autoscaler."""
 
@@ -185,7 +197,29 @@ class WorkerSettings(Section):
     sync_idle_seconds: Seconds = Field(
         600, description="Idle time for which an actor with the hint `sync` keeps a worker, in seconds."
     )
-    queues: tuple[str, ...] = Field(("default", "special"), description="Names an actor's `queue` may have.")
+    ttl_seconds: int = Field(
+        -1, ge=-1, description="Age at which a worker ends as soon as it has nothing to do, in seconds; -1 for never."
+    )
+    queues: dict[str, QueueSettings] = Field(
+        {},
+        validate_default=True,
+        description="Queues that an actor's `queue` may name beside `default` and `special`, which are always there: a table "
+        "`[workers.queues.NAME]` each with `max_workers`, the limit of all workers of its actors together; or a list of names.",
+    )
+
+    @field_validator("queues", mode="before")
+    @classmethod
+    def _named_and_usual(cls, value: Any) -> Any:
+        """A list names queues without limits of their own."""
+        if isinstance(value, list | tuple):
+            value = dict.fromkeys(value, QueueSettings())
+        return {name: QueueSettings() for name in _USUAL_QUEUES} | value if isinstance(value, dict) else value
+
+    def queue_limit(self, queue: str) -> int:
+        """How many workers all actors of the queue may have together, in workers."""
+        settings = self.queues.get(queue)
+        limit = settings.max_workers if settings else None
+        return self.max_per_host if limit is None else min(limit, self.max_per_host)
 
 
 class DaemonLogSettings(Section):

@@ -74,8 +74,10 @@ class WorkersApi:
             message = (
                 f"Scheduled {ensured.started} new worker(s) to start. Previously, there were {ensured.before} workers."
             )
-        else:
+        elif ensured.before >= wanted:
             message = f"Actor {call.actor.id} already had {wanted} worker(s)."
+        else:
+            message = f"There is no room for more workers now. Actor {call.actor.id} has {ensured.before} worker(s)."
         return self._replies.ok(call, None, message)
 
     async def stop(self, call: Call) -> web.StreamResponse:

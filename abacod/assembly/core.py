@@ -19,6 +19,7 @@ from abacod.services.janitor import Janitor
 from abacod.services.loops import Background, Periodic
 from abacod.services.pools import Pools
 from abacod.services.recovery import Recovery
+from abacod.services.retirement import Retirement
 from abacod.services.sealing import Seal
 from abacod.services.settle import Settlement
 from abacod.services.tokens import SigningKey, Tokens
@@ -104,6 +105,9 @@ def start_upkeep(settings: Settings, clock: Clock, core: Core, background: Backg
         ("janitor", Janitor(core.database, clock).run_once, _JANITOR_INTERVAL),
         ("sweep", core.recovery.sweep, _SWEEP_INTERVAL),
     ]
+    if settings.workers.ttl_seconds >= 0:
+        retirement = Retirement(core.mailboxes, core.pools, settings.workers, clock)
+        rounds.append(("retirement", retirement.run_once, settings.workers.autoscaler_seconds))
     if settings.workers.autoscaling:
         autoscaler = Autoscaler(core.database, core.mailboxes, core.pools, settings.workers, clock)
         rounds.append(("autoscaler", autoscaler.run_once, settings.workers.autoscaler_seconds))

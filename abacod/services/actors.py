@@ -119,7 +119,7 @@ class Actors:
             return before, after
 
         before, after = await self._database.write(change)
-        if after.revision != before.revision or after.definition.stateless != before.definition.stateless:
+        if after.revision != before.revision or _other_workers(after.definition, before.definition):
             self._pools.renew(after)
         _log.info("actor_updated", actor=actor_id, revision=after.revision, by=caller.username)
         return after
@@ -237,3 +237,8 @@ class Actors:
         for execution_id in dropped:
             executions.fail(tx, execution_id, {"reason": "The actor was deleted."}, self._clock.now(), None)
         return dropped
+
+
+def _other_workers(after: ActorDefinition, before: ActorDefinition) -> bool:
+    """Whether workers of the one are no workers of the other, although they run the same image."""
+    return (after.stateless, after.queue) != (before.stateless, before.queue)

@@ -19,6 +19,7 @@ from abacod.queue.mailboxes import Mailboxes
 from abacod.runtime.run import Runtime
 from abacod.services.engine_watch import EngineWatch
 from abacod.services.executor import Executor
+from abacod.services.places import Places
 from abacod.services.worker import Worker, WorkerTools
 from abacod.store import actors
 from abacod.store.database import Database
@@ -51,10 +52,18 @@ class Pools:
         self._settings = workers
         self._clock = clock
         self._tools = WorkerTools(
-            executor, engine, clock, runs, prepare=self._prepare, current=self._current, idle=self._wake_starved
+            executor,
+            engine,
+            clock,
+            runs,
+            prepare=self._prepare,
+            current=self._current,
+            idle=self._wake_starved,
+            gives_way=self._gives_way,
         )
         self._pools: dict[ActorId, dict[WorkerId, Worker]] = {}
-        self._starved: dict[ActorId, None] = {}
+        self._starved: dict[ActorId, str] = {}
+        """The queues of the actors that have no worker for want of a place, the one that waits longest first."""
         self._open = asyncio.Event()
         self._draining = False
         self._group: asyncio.TaskGroup | None = None
@@ -109,7 +118,9 @@ class Pools:
     def grow(self, actor: Actor, wanted: int) -> int:
         """Start workers until the actor has `wanted` viable ones, as far as the machine's limit allows; how many started."""
         started = 0
-        while self._may_start and len(self.viable(actor.id)) < wanted and self._has_room(actor.id):
+        while self._may_start and len(self.viable(actor.id)) < wanted:
+            if self._others_come_first(actor) or not self._has_room(actor):
+                break
             self._start(actor)
             started += 1
         return started
@@ -130,6 +141,7 @@ class Pools:
         Raises:
             EngineUnavailable: what runs could not be halted.
         """
+        self._starves_no_more(actor_id)
         workers = self.workers_of(actor_id)
         for worker in workers:
             worker.stop()
@@ -162,33 +174,55 @@ class Pools:
             return
         actor = await self._database.read(partial(actors.find, actor_id=actor_id))
         if actor is None or actor.status in (ActorStatus.ERROR, ActorStatus.SHUTTING_DOWN):
-            return
-        if not self.viable(actor_id):  # else an update or a request for workers was faster
+            self._starves_no_more(actor_id)
+        elif not self.viable(actor_id):  # else an update or a request for workers was faster
             self._start_or_starve(actor)
 
     def _start_or_starve(self, actor: Actor) -> None:
         """Start a worker now, or as soon as there is a place for it."""
-        if self._has_room(actor.id):
+        if self._others_come_first(actor):
+            self._starve(actor)
+            self._wake_starved()
+        elif self._has_room(actor):
             self._start(actor)
         else:
-            self._starved[actor.id] = None
+            self._starve(actor)
+
+    def _starve(self, actor: Actor) -> None:
+        # One that starves already keeps its turn.
+        self._starved[actor.id] = actor.definition.queue
 
     @property
     def _may_start(self) -> bool:
         """Whether workers are started now. Before that, an actor that is woken gets one as soon as they are."""
         return self._open.is_set() and not self._draining
 
-    def _has_room(self, actor_id: ActorId) -> bool:
-        """Whether one more worker of the actor fits on the machine; an idle worker of another actor makes place."""
-        workers = [worker for worker in self.all_workers() if worker.status.viable or worker.executing]
-        if len(workers) < self._settings.max_per_host:
+    def _places(self) -> Places:
+        counted = [worker for worker in self.all_workers() if worker.status.viable or worker.executing]
+        return Places(self._settings, [worker.actor.definition.queue for worker in counted])
+
+    def _others_come_first(self, actor: Actor) -> bool:
+        """Whether a place that is free now is for an actor that has starved longer, and has been woken for it."""
+        places = self._places()
+        for actor_id, queue in self._starved.items():
+            if actor_id == actor.id:
+                return False
+            if places.fits(queue):
+                return True
+        return False
+
+    def _has_room(self, actor: Actor) -> bool:
+        """Whether one more worker of the actor has a place; an idle worker of another actor makes place."""
+        places, queue = self._places(), actor.definition.queue
+        if places.fits(queue):
             return True
         idle = [
             worker
-            for worker in workers
+            for worker in self.all_workers()
             if worker.status is WorkerStatus.READY
-            and worker.actor.id != actor_id
+            and worker.actor.id != actor.id
             and not len(self._mailboxes.of(worker.actor.id))
+            and places.freed_by(worker.actor.definition.queue, queue)
         ]
         if idle:
             min(idle, key=lambda worker: worker.last_active).stop()
@@ -206,6 +240,7 @@ class Pools:
             predecessors=[other.task for other in pool.values() if other.task],
         )
         pool[worker.id] = worker
+        self._starves_no_more(actor.id)
         worker.task = self._group.create_task(self._live(worker), name=f"worker-{worker.id}")
 
     async def _live(self, worker: Worker) -> None:
@@ -223,17 +258,34 @@ class Pools:
             self._look_again(worker.actor.id)
 
     def _look_again(self, ended_for: ActorId) -> None:
-        """A place is free: wake those who wait for one, and the actor itself if messages came meanwhile."""
+        """A place is free: wake those who wait for one, then the actor itself if it has messages."""
+        self._wake_starved()
         if len(self._mailboxes.of(ended_for)):
             self._mailboxes.wake(ended_for)
-        self._wake_starved()
 
     def _wake_starved(self) -> None:
-        for actor_id in self._starved:
+        """Let those who wait longest, one of each queue, try again; each that gets its place wakes the next."""
+        first = {queue: actor_id for actor_id, queue in reversed(self._starved.items())}
+        for actor_id in first.values():
             self._mailboxes.wake(actor_id)
-        self._starved.clear()
+
+    def _starves_no_more(self, actor_id: ActorId) -> None:
+        if self._starved.pop(actor_id, None) is not None:
+            self._wake_starved()
 
     # --- tools of the workers -----------------------------------------------------------------------------------
+
+    def _gives_way(self, worker: Worker) -> bool:
+        """Whether an actor waits for just this worker's place, which it may have between two messages.
+
+        Without that an actor whose mailbox never empties would keep the others out for ever.
+        """
+        if not self._starved:
+            return False
+        places, queue = self._places(), worker.actor.definition.queue
+        return any(
+            places.freed_by(queue, wanted) for actor_id, wanted in self._starved.items() if actor_id != worker.actor.id
+        )
 
     async def _current(self, actor: Actor) -> Actor | None:
         now = await self._database.read(partial(actors.find, actor_id=actor.id))

@@ -45,6 +45,8 @@ class WorkerTools:
     """The actor as it is now, None once it is deleted."""
     idle: Callable[[], None]
     """Told when a worker finds nothing to do."""
+    gives_way: Callable[[Worker], bool]
+    """Whether a worker that has done a message ends so that another actor gets its place."""
 
 
 class Worker:
@@ -105,7 +107,7 @@ class Worker:
             self.task.cancel()
 
     async def run(self) -> None:
-        """Work until stopped, or until the actor is gone or has another revision."""
+        """Work until stopped, until the actor is gone or has another revision, or until others need the place."""
         try:
             if self._adopted:
                 await self._finish_adopted(self._adopted)
@@ -115,7 +117,7 @@ class Worker:
                 await self._idle(WorkerStatus.READY, asyncio.wait(self._predecessors))
             while not self._stopping:
                 message = await self._next_message()
-                if message and not await self._work(message):
+                if message and (not await self._work(message) or self._tools.gives_way(self)):
                     return
         except asyncio.CancelledError:
             if not self._stopping:

@@ -50,10 +50,9 @@ class Workers:
         Raises:
             InvalidField: the number makes no sense, or the actor is stateful and would get a second worker.
         """
-        if wanted < 1 or wanted > self._settings.max_per_host:
-            raise InvalidField(
-                f"Invalid worker description: num: give a whole number from 1 to {self._settings.max_per_host}."
-            )
+        most = self._settings.queue_limit(actor.definition.queue)
+        if wanted < 1 or wanted > most:
+            raise InvalidField(f"Invalid worker description: num: give a whole number from 1 to {most}.")
         if wanted > 1 and not actor.definition.stateless and self._compat == "documented":
             raise InvalidField("Invalid worker description: num: stateful actors can only have 1 worker.")
         before = len(self._pools.viable(actor.id))

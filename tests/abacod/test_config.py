@@ -140,3 +140,34 @@ def test_every_setting_has_a_line_of_help_and_a_valid_default() -> None:
                 assert field.description, f"{prefix}{name}"
                 assert "\n" not in field.description
         section.__pydantic_validator__.validate_python(section().model_dump())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {"default": 75, "special": 75}),
+        ('[workers]\nqueues = ["gpu"]', {"default": 75, "special": 75, "gpu": 75}),
+        ("[workers.queues.gpu]\nmax_workers = 2", {"default": 75, "special": 75, "gpu": 2}),
+        (
+            "[workers]\nmax_per_host = 9\n[workers.queues]\nspecial.max_workers = 99\nlong = {}",
+            {"special": 9, "long": 9},
+        ),
+    ],
+)
+def test_queues_are_a_table_or_a_list_beside_the_usual_two(file: Path, text: str, expected: dict[str, int]) -> None:
+    file.write_text(text)
+    workers = load_settings(file).workers
+    assert {"default", "special", *expected} == set(workers.queues)
+    assert {name: workers.queue_limit(name) for name in expected} == expected
+
+
+def test_queues_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ABACOD_WORKERS__QUEUES", '{"gpu": {"max_workers": 1}}')
+    assert load_settings(None).workers.queue_limit("gpu") == 1
+
+
+@pytest.mark.parametrize("text", ["gpu = 1", "gpu = {max_workers = 0}", "gpu = {workers = 1}"])
+def test_a_wrong_queue_is_named(file: Path, text: str) -> None:
+    file.write_text(f"[workers.queues]\n{text}")
+    with pytest.raises(ConfigError, match=r"workers\.queues\.gpu"):
+        load_settings(file)

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from abacod.config import WorkerSettings
+from abacod.config import QueueSettings, WorkerSettings
 from abacod.ids import new_worker_id
 from abacod.services.tokens import SigningKey
 from tests.abacod.api.serving import Client, Serving, serving
@@ -138,3 +138,19 @@ async def test_an_unknown_worker_is_not_found(alice: Client, bob: Client, served
         path = f"/v3/actors/{actor['id']}/workers/{unknown}"
         assert (await alice.get(path, expect=404)).message == "Worker not found."
         await alice.delete(path, expect=404)
+
+
+async def test_a_full_queue_says_so(tmp_path: Path, signing_key: SigningKey) -> None:
+    limits = WorkerSettings(queues={"special": QueueSettings(max_workers=2)}, autoscaling=False)
+    async with serving(tmp_path, signing_key, workers=limits) as served:
+        root = await served.user("root", "abaco_admin")
+        gate = served.engine.gates.setdefault("image", asyncio.Event())
+        busy, actor = await root.register(queue="special"), await root.register(queue="special")
+        refused = await root.post(f"/v3/actors/{actor['id']}/workers", json={"num": 3}, expect=400)
+        assert "from 1 to 2" in refused.message
+        await root.post(f"/v3/actors/{busy['id']}/messages", json=1, expect=200)
+        await workers(root, busy["id"], count=1, status="BUSY", served=served)
+        await workers(root, actor["id"], count=1, status="READY", served=served)
+        asked = await root.post(f"/v3/actors/{actor['id']}/workers", json={"num": 2}, expect=200)
+        assert asked.message == f"There is no room for more workers now. Actor {actor['id']} has 1 worker(s)."
+        gate.set()

@@ -222,6 +222,16 @@ class WorkerSettings(Section):
         return self.max_per_host if limit is None else min(limit, self.max_per_host)
 
 
+class SearchSettings(Section):
+    """Searches."""
+
+    max_limit: Positive = Field(1000, description="Largest `limit` of a search, in records.")
+    max_parameters: Positive = Field(100, description="Most conditions of one search, in query parameters.")
+    timeout_seconds: Annotated[float, Field(gt=0)] = Field(
+        10, description="How long a search may take before it is broken off, in seconds."
+    )
+
+
 class DaemonLogSettings(Section):
     """The daemon's own log, on standard error."""
 
@@ -251,6 +261,7 @@ class Settings(BaseSettings):
     runs: RunSettings = RunSettings()
     logs: LogSettings = LogSettings()
     workers: WorkerSettings = WorkerSettings()
+    search: SearchSettings = SearchSettings()
     daemon_log: DaemonLogSettings = DaemonLogSettings()
 
     @field_validator("data_dir")

@@ -57,6 +57,10 @@ class InvalidMessage(BadRequest):
     """message POST body could not be serialized. Pass JSON data or use the message attribute."""
 
 
+class SearchTooSlow(BadRequest):
+    """The search took too long and was broken off. Narrow it with a condition on id, actor_id, status or a time."""
+
+
 class TooLarge(BadRequest):
     """The request is larger than this server accepts."""
 

@@ -9,13 +9,15 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from abacod.api.body import parse_json, read_fields, read_text
-from abacod.api.calls import Call, Dialect
+from abacod.api.calls import FOLLOWS_DIALECT, Call, Dialect
 from abacod.api.fields import Boolean, Integer, Text, validated
 from abacod.api.reply import Moment, Replies, moment
+from abacod.api.search import Counts, SearchForm
 from abacod.errors import BadRequest, TooLarge
 from abacod.models.actor import Actor, ActorDefinition
 from abacod.models.states import ActorStatus
 from abacod.services.actors import Actors
+from abacod.services.search import Search
 from abacod.services.status import Status
 
 
@@ -128,6 +130,13 @@ class ActorShown(TypedDict):
     _links: ActorLinks
 
 
+class ActorsFound(TypedDict):
+    """Actors that fit a search."""
+
+    _metadata: Annotated[Counts, Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+    search: Annotated[list[ActorShown], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+
+
 class StateShown(TypedDict):
     """The state of a stateful actor."""
 
@@ -138,18 +147,37 @@ class ActorsApi:
     """Handlers for actors."""
 
     def __init__(
-        self, actors: Actors, status: Status, replies: Replies, *, max_text_bytes: int, default_token: bool
+        self,
+        actors: Actors,
+        search: Search,
+        status: Status,
+        replies: Replies,
+        form: SearchForm,
+        *,
+        max_text_bytes: int,
+        default_token: bool,
     ) -> None:
         self._actors = actors
+        self._search = search
+        self._form = form
         self._status = status
         self._replies = replies
         self._max_text_bytes = max_text_bytes
         self._default_token = default_token
 
     async def list_all(self, call: Call) -> web.StreamResponse:
-        """GET /: List the caller's actors, oldest first."""
+        """GET /: List the caller's actors, oldest first, or search them."""
+        if self._form.is_asked(call):
+            return await self.search(call, "Actors search completed successfully.")
         actors = await self._actors.listed(call.caller)
         return self._replies.ok(call, [self.shown(actor, call) for actor in actors], "Actors retrieved successfully.")
+
+    async def search(self, call: Call, message: str) -> web.StreamResponse:
+        """Search the actors that the caller may read."""
+        query = self._form.query(call)
+        found = await self._search.actors(call.caller, query)
+        shown = [self.shown(actor, call) for actor in found.records]
+        return self._form.answer(call, query, shown, found.total, message)
 
     async def create(self, call: Call) -> web.StreamResponse:
         """POST /: Register an actor."""

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Final, TypedDict
 
 from aiohttp import web
 from pydantic import Field
 
 from abacod.api.calls import FOLLOWS_DIALECT, Call
 from abacod.api.reply import Moment, Replies, moment, spelled
-from abacod.ids import ExecutionId
+from abacod.api.search import Counts, SearchForm
+from abacod.ids import ActorId, ExecutionId, Username
+from abacod.models.actor import Actor
 from abacod.models.execution import Execution
 from abacod.models.states import ExecutionStatus
 from abacod.services.executions import Executions
+from abacod.services.search import Search
+
+# Parameter of a log that a client follows; no field to search.
+_FOLLOW: Final = "follow"
 
 
 class ExecutionBrief(TypedDict):
@@ -55,12 +61,11 @@ class ExecutionLinks(TypedDict):
     logs: str
 
 
-class ExecutionShown(TypedDict):
-    """An execution."""
+class ExecutionRecord(TypedDict):
+    """An execution as a search shows it."""
 
     id: str
     actor_id: str
-    api_server: str
     executor: Annotated[str, Field(description="Who sent the message.")]
     executor_uid: int | None
     executor_gid: int | None
@@ -75,6 +80,19 @@ class ExecutionShown(TypedDict):
     exit_code: int | None
     final_state: Mapping[str, Any] | None
     _links: ExecutionLinks
+
+
+class ExecutionShown(ExecutionRecord):
+    """An execution."""
+
+    api_server: str
+
+
+class ExecutionsFound(TypedDict):
+    """Executions that fit a search."""
+
+    _metadata: Annotated[Counts, Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+    search: Annotated[list[ExecutionRecord], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
 
 
 class LogLinks(TypedDict):
@@ -92,15 +110,26 @@ class LogShown(TypedDict):
     _links: LogLinks
 
 
+class LogsFound(TypedDict):
+    """Logs that fit a search."""
+
+    _metadata: Annotated[Counts, Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+    search: Annotated[list[LogShown], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+
+
 class ExecutionsApi:
     """Handlers for executions and their logs."""
 
-    def __init__(self, executions: Executions, replies: Replies) -> None:
+    def __init__(self, executions: Executions, search: Search, replies: Replies, form: SearchForm) -> None:
         self._executions = executions
+        self._search = search
         self._replies = replies
+        self._form = form
 
     async def list_all(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}/executions: List an actor's executions, with sums over all of them."""
+        """GET /{actor}/executions: List an actor's executions with sums over all of them, or search them."""
+        if self._form.is_asked(call):
+            return await self.search(call, "Executions search completed successfully.", call.actor)
         newest, totals = await self._executions.listed(call.actor.id)
         actor = self._replies.actor_link(call.dialect, call.actor.id)
         shown: list[ExecutionBrief] = [
@@ -129,6 +158,24 @@ class ExecutionsApi:
         }
         return self._replies.ok(call, result, "Actor executions retrieved successfully.")
 
+    async def search(self, call: Call, message: str, actor: Actor | None = None) -> web.StreamResponse:
+        """Search the executions that the caller may read, or those of one actor."""
+        query = self._form.query(call)
+        found = await self._search.executions(call.caller, query, actor.id if actor else None)
+        shown = [self._record(execution, call) for execution in found.records]
+        return self._form.answer(call, query, shown, found.total, message)
+
+    async def search_logs(
+        self, call: Call, message: str, actor_id: ActorId | None = None, execution_id: ExecutionId | None = None
+    ) -> web.StreamResponse:
+        """Search the logs that the caller may read, or the one of an execution."""
+        query = self._form.query(call, beside=_FOLLOW if execution_id else None)
+        found = await self._search.logs(call.caller, query, actor_id, execution_id)
+        shown = [
+            self._log(call, log.execution.actor_id, log.execution.id, log.owner, log.text) for log in found.records
+        ]
+        return self._form.answer(call, query, shown, found.total, message)
+
     async def show(self, call: Call) -> web.StreamResponse:
         """GET /{actor}/executions/{execution}: Show an execution."""
         execution = await self._executions.get(call.actor.id, _execution_id(call))
@@ -141,25 +188,34 @@ class ExecutionsApi:
         return self._replies.ok(call, None, f"Issued force quit command for execution {execution_id}.")
 
     async def log(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}/executions/{execution}/logs: Show what an execution has written so far."""
+        """GET /{actor}/executions/{execution}/logs: Show, or search, what an execution has written so far."""
         execution_id = _execution_id(call)
-        execution = self._replies.execution_link(call.dialect, call.actor.id, execution_id)
-        result: LogShown = {
-            "logs": await self._executions.log(call.actor.id, execution_id),
+        if self._form.is_asked(call, beside=_FOLLOW):
+            await self._executions.get(call.actor.id, execution_id)
+            return await self.search_logs(call, "Log search completed successfully.", call.actor.id, execution_id)
+        text = await self._executions.log(call.actor.id, execution_id)
+        result = self._log(call, call.actor.id, execution_id, call.actor.owner, text)
+        return self._replies.ok(call, result, "Logs retrieved successfully.")
+
+    def _log(self, call: Call, actor_id: ActorId, execution_id: ExecutionId, owner: Username, text: str) -> LogShown:
+        execution = self._replies.execution_link(call.dialect, actor_id, execution_id)
+        return {
+            "logs": text,
             "_links": {
                 "self": f"{execution}/logs",
-                "owner": self._replies.profile_link(call.dialect, call.actor.owner),
+                "owner": self._replies.profile_link(call.dialect, owner),
                 "execution": execution,
             },
         }
-        return self._replies.ok(call, result, "Logs retrieved successfully.")
 
     def _shown(self, execution: Execution, call: Call) -> ExecutionShown:
-        own = self._replies.execution_link(call.dialect, call.actor.id, execution.id)
+        return {**self._record(execution, call), "api_server": self._replies.public_url}
+
+    def _record(self, execution: Execution, call: Call) -> ExecutionRecord:
+        own = self._replies.execution_link(call.dialect, execution.actor_id, execution.id)
         return {
             "id": execution.id,
             "actor_id": execution.actor_id,
-            "api_server": self._replies.public_url,
             "executor": execution.executor,
             "executor_uid": execution.executor_uid,
             "executor_gid": execution.executor_gid,

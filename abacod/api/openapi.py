@@ -30,6 +30,7 @@ _PARAMETERS: Final = {
     "actor": "The actor's id.",
     "execution": "The execution's id.",
     "worker": "The worker's id.",
+    "database": "What is searched: actors, workers, executions or logs.",
     "tenant": "The tenant's id.",
     "username": "The user's name.",
 }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from abacod.api.actors import ActorsApi, ActorShown, Registration, StateShown
+from abacod.api.actors import ActorsApi, ActorsFound, ActorShown, Registration, StateShown
 from abacod.api.admin import AdminApi, AdminExecutions, AdminWorkers, BusyActorShown, UtilizationShown
 from abacod.api.calls import ANY_JSON, Need, Route
 from abacod.api.description import DOCUMENT, PAGE, DescriptionApi
-from abacod.api.executions import ExecutionList, ExecutionsApi, ExecutionShown, LogShown
+from abacod.api.executions import ExecutionList, ExecutionsApi, ExecutionsFound, ExecutionShown, LogsFound, LogShown
 from abacod.api.health import Alive, HealthApi, Ready
 from abacod.api.identity import (
     BARE_TOKENS,
@@ -22,7 +22,8 @@ from abacod.api.identity import (
 )
 from abacod.api.messages import MESSAGE, MailboxPurged, MailboxShown, MessagesApi, MessageSent
 from abacod.api.permissions import Grant, Levels, PermissionsApi
-from abacod.api.workers import WorkersApi, WorkerShown, WorkersWanted
+from abacod.api.search import SearchApi, SearchParameters
+from abacod.api.workers import WorkersApi, WorkersFound, WorkerShown, WorkersWanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Handlers:
     permissions: PermissionsApi
     workers: WorkersApi
     admin: AdminApi
+    search: SearchApi
     identity: IdentityApi
     health: HealthApi
     description: DescriptionApi
@@ -43,7 +45,14 @@ class Handlers:
 def actor_routes(on: Handlers) -> list[Route]:
     """The actors API, relative to each of its prefixes (spec/actors-api 1.7)."""
     return [
-        Route("GET", "/", on.actors.list_all, Need.USER, gives=list[ActorShown]),
+        Route(
+            "GET",
+            "/",
+            on.actors.list_all,
+            Need.USER,
+            takes=SearchParameters,
+            gives=list[ActorShown] | ActorsFound,
+        ),
         Route("POST", "/", on.actors.create, Need.USER, takes=Registration, gives=ActorShown, status=201),
         Route("GET", "/{actor}", on.actors.show, Need.READ, gives=ActorShown),
         Route("PUT", "/{actor}", on.actors.update, Need.UPDATE, takes=Registration, gives=ActorShown),
@@ -55,13 +64,34 @@ def actor_routes(on: Handlers) -> list[Route]:
             "POST", "/{actor}/messages", on.messages.send, Need.EXECUTE, takes=MESSAGE, gives=MessageSent, as_is=True
         ),
         Route("DELETE", "/{actor}/messages", on.messages.purge, Need.UPDATE, gives=MailboxPurged, as_is=True),
-        Route("GET", "/{actor}/executions", on.executions.list_all, Need.READ, gives=ExecutionList),
+        Route(
+            "GET",
+            "/{actor}/executions",
+            on.executions.list_all,
+            Need.READ,
+            takes=SearchParameters,
+            gives=ExecutionList | ExecutionsFound,
+        ),
         Route("GET", "/{actor}/executions/{execution}", on.executions.show, Need.READ, gives=ExecutionShown),
         Route("DELETE", "/{actor}/executions/{execution}", on.executions.halt, Need.UPDATE, gives=None),
-        Route("GET", "/{actor}/executions/{execution}/logs", on.executions.log, Need.READ, gives=LogShown),
+        Route(
+            "GET",
+            "/{actor}/executions/{execution}/logs",
+            on.executions.log,
+            Need.READ,
+            takes=SearchParameters,
+            gives=LogShown | LogsFound,
+        ),
         Route("GET", "/{actor}/permissions", on.permissions.list_all, Need.READ, gives=Levels, as_is=True),
         Route("POST", "/{actor}/permissions", on.permissions.grant, Need.UPDATE, takes=Grant, gives=Levels, as_is=True),
-        Route("GET", "/{actor}/workers", on.workers.list_all, Need.READ, gives=list[WorkerShown]),
+        Route(
+            "GET",
+            "/{actor}/workers",
+            on.workers.list_all,
+            Need.READ,
+            takes=SearchParameters,
+            gives=list[WorkerShown] | WorkersFound,
+        ),
         Route("POST", "/{actor}/workers", on.workers.ensure, Need.ADMIN_AND_UPDATE, takes=WorkersWanted, gives=None),
         Route("GET", "/{actor}/workers/{worker}", on.workers.show, Need.READ, gives=WorkerShown),
         Route("DELETE", "/{actor}/workers/{worker}", on.workers.stop, Need.UPDATE, gives=None),
@@ -69,6 +99,23 @@ def actor_routes(on: Handlers) -> list[Route]:
         Route("GET", "/admin", on.admin.all_actors, Need.ADMIN, gives=list[BusyActorShown]),
         Route("GET", "/admin/workers", on.admin.all_workers, Need.ADMIN, gives=AdminWorkers),
         Route("GET", "/admin/executions", on.admin.all_executions, Need.ADMIN, gives=AdminExecutions),
+        Route(
+            "GET",
+            "/search/{database}",
+            on.search.search,
+            Need.USER,
+            takes=SearchParameters,
+            gives=ActorsFound | WorkersFound | ExecutionsFound | LogsFound,
+        ),
+        Route(
+            "GET",
+            "/search/{database}/{actor}/executions",
+            on.search.search_executions,
+            Need.USER,
+            takes=SearchParameters,
+            gives=ExecutionsFound,
+            fails=(403, 404),
+        ),
     ]
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, Field
 
 from abacod.api.body import read_fields
-from abacod.api.calls import Call
+from abacod.api.calls import FOLLOWS_DIALECT, Call
 from abacod.api.fields import Integer, validated
 from abacod.api.reply import NEVER, Moment, Replies, moment
+from abacod.api.search import Counts, SearchForm
 from abacod.ids import WorkerId
+from abacod.models.actor import Actor
 from abacod.models.states import WorkerStatus
 from abacod.models.worker import WorkerRecord
+from abacod.services.search import Search
 from abacod.services.workers import Workers
 
 
@@ -42,23 +45,50 @@ class WorkerShown(TypedDict):
     last_health_check_time: Moment | Literal["None"]
 
 
+class WorkersFound(TypedDict):
+    """Workers that fit a search."""
+
+    _metadata: Annotated[Counts, Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+    search: Annotated[list[WorkerShown], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+
+
 class WorkersApi:
     """Handlers for workers. `location` is the engine's address, `host_name` and `host_ip` this machine's."""
 
     def __init__(
-        self, workers: Workers, replies: Replies, *, max_text_bytes: int, location: str, host_name: str, host_ip: str
+        self,
+        workers: Workers,
+        search: Search,
+        replies: Replies,
+        form: SearchForm,
+        *,
+        max_text_bytes: int,
+        location: str,
+        host_name: str,
+        host_ip: str,
     ) -> None:
         self._workers = workers
+        self._search = search
         self._replies = replies
+        self._form = form
         self._max_text_bytes = max_text_bytes
         self._location = location
         self._host_name = host_name
         self._host_ip = host_ip
 
     async def list_all(self, call: Call) -> web.StreamResponse:
-        """GET /{actor}/workers: List an actor's workers."""
+        """GET /{actor}/workers: List an actor's workers, or search them."""
+        if self._form.is_asked(call):
+            return await self.search(call, "Workers search completed successfully.", call.actor)
         shown = [self.shown(record) for record in self._workers.listed(call.actor)]
         return self._replies.ok(call, shown, "Workers retrieved successfully.")
+
+    async def search(self, call: Call, message: str, actor: Actor | None = None) -> web.StreamResponse:
+        """Search the workers of the actors that the caller may read, or those of one actor."""
+        query = self._form.query(call)
+        found = await self._search.workers(call.caller, query, self._fields, actor.id if actor else None)
+        shown = [self.shown(record) for record in found.records]
+        return self._form.answer(call, query, shown, found.total, message)
 
     async def show(self, call: Call) -> web.StreamResponse:
         """GET /{actor}/workers/{worker}: Show a worker."""
@@ -104,3 +134,12 @@ class WorkersApi:
             "last_execution_time": moment(record.last_execution_time) or NEVER,
             "last_health_check_time": moment(record.last_health_check_time) or NEVER,
         }
+
+    def _fields(self, record: WorkerRecord) -> dict[str, Any]:
+        """The worker as a search compares it: times are moments, and one that has not come yet is null."""
+        times = {
+            "create_time": record.create_time,
+            "last_execution_time": record.last_execution_time,
+            "last_health_check_time": record.last_health_check_time,
+        }
+        return {**self.shown(record), **times}

@@ -18,6 +18,7 @@ from abacod.api.permissions import PermissionsApi
 from abacod.api.reply import Replies
 from abacod.api.router import Router
 from abacod.api.routes import Handlers, actor_routes, other_routes
+from abacod.api.search import SearchApi, SearchForm
 from abacod.api.server import Entry, application
 from abacod.api.workers import WorkersApi
 from abacod.assembly.core import Core
@@ -30,6 +31,7 @@ from abacod.services.executions import Executions
 from abacod.services.loops import Background
 from abacod.services.messages import Messages
 from abacod.services.overview import Overview
+from abacod.services.search import Search
 from abacod.services.sharing import Sharing
 from abacod.services.status import Status
 from abacod.services.workers import Workers
@@ -39,6 +41,17 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
     """The HTTP side: every handler gets the use-cases it offers."""
     limit = settings.server.max_text_bytes
     replies = Replies(settings.public_url, settings.compat)
+    form = SearchForm(replies, settings.search)
+    access = Access(core.database)
+    search = Search(
+        core.database,
+        core.pools,
+        core.executor,
+        clock,
+        timeout=settings.search.timeout_seconds,
+        at_once=max(1, settings.store.readers - 1),
+        default_token=settings.runs.default_token,
+    )
     status = Status(core.database, core.engine)
     accounts = Accounts(core.database, core.tokens, settings.auth, clock)
     messages = Messages(
@@ -56,22 +69,34 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         list_limit=settings.server.list_limit,
         spawn=background.spawn,
     )
-    actors_api = ActorsApi(actors, status, replies, max_text_bytes=limit, default_token=settings.runs.default_token)
+    actors_api = ActorsApi(
+        actors, search, status, replies, form, max_text_bytes=limit, default_token=settings.runs.default_token
+    )
+    executions_api = ExecutionsApi(executions, search, replies, form)
     workers_api = WorkersApi(
         Workers(core.pools, settings.workers, settings.compat),
+        search,
         replies,
+        form,
         max_text_bytes=limit,
         location=settings.engine.url or engine_environment().docker_host or "unix:///var/run/docker.sock",
         host_name=socket.gethostname(),
         host_ip=settings.server.host,
     )
     overview = Overview(core.database, core.mailboxes, core.pools)
+    databases = {
+        "actors": actors_api.search,
+        "workers": workers_api.search,
+        "executions": executions_api.search,
+        "logs": executions_api.search_logs,
+    }
     handlers = Handlers(
         actors=actors_api,
         messages=MessagesApi(messages, replies, max_text_bytes=limit),
-        executions=ExecutionsApi(executions, replies),
+        executions=executions_api,
         permissions=PermissionsApi(Sharing(core.database), replies, max_text_bytes=limit),
         workers=workers_api,
+        search=SearchApi(databases, executions_api.search, access),
         admin=AdminApi(overview, actors_api, workers_api, replies),
         identity=IdentityApi(
             accounts,
@@ -86,4 +111,4 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
     )
     tables = actor_routes(handlers), other_routes(handlers)
     router = Router(*tables)
-    return application(Entry(router, accounts, Access(core.database), replies))
+    return application(Entry(router, accounts, access, replies))

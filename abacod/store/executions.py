@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -81,6 +81,13 @@ def newest(tx: sqlite3.Connection, actor_id: ActorId, limit: int) -> list[Execut
         )
         for row in rows
     ]
+
+
+def numbered(tx: sqlite3.Connection, numbers: Sequence[int]) -> list[Execution]:
+    """The executions with these `seq`, in the order given."""
+    rows = tx.execute("SELECT * FROM executions WHERE seq IN (SELECT value FROM json_each(?))", (json.dumps(numbers),))
+    found = {row["seq"]: _from_row(row) for row in rows}
+    return [found[number] for number in numbers if number in found]
 
 
 def totals(tx: sqlite3.Connection, actor_id: ActorId) -> Totals:

@@ -38,6 +38,7 @@ def remove(tx: sqlite3.Connection, execution_id: ExecutionId) -> None:
 
 def remove_of_actor(tx: sqlite3.Connection, actor_id: ActorId) -> None:
     """Forget the logs of all executions of an actor."""
+    tx.execute("DELETE FROM log_words WHERE rowid IN (SELECT seq FROM executions WHERE actor_id = ?)", (actor_id,))
     tx.execute(
         "DELETE FROM log_pieces WHERE execution_id IN (SELECT id FROM executions WHERE actor_id = ?)", (actor_id,)
     )
@@ -47,7 +48,7 @@ def remove_expired(tx: sqlite3.Connection, now: datetime, limit: int) -> int:
     """Forget up to `limit` logs whose time has passed; how many it were."""
     rows = tx.execute(
         """
-        UPDATE executions SET log_expires_ms = NULL WHERE seq IN (
+        UPDATE executions SET log_expires_ms = NULL, log_gone = 1 WHERE seq IN (
           SELECT seq FROM executions WHERE log_expires_ms <= ? LIMIT ?)
         RETURNING id
         """,

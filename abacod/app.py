@@ -21,6 +21,7 @@ from abacod.assembly.web import make_web
 from abacod.clock import Clock, SystemClock
 from abacod.config import Settings, engine_environment
 from abacod.errors import ConfigError
+from abacod.metrics import Metrics
 from abacod.notify import Notifier
 from abacod.runtime.docker import DockerRuntime
 from abacod.runtime.run import Runtime
@@ -108,22 +109,23 @@ async def opened(settings: Settings, clock: Clock, make_runtime: MakeRuntime) ->
         stack.enter_context(held(settings.lock_path, settings.data_dir, settings.messages_dir))
         listener = stack.enter_context(_listener(settings.server.host, settings.server.port))
         settings = _with_bound_port(settings, listener)
-        database = Database(settings.database_path, settings.store)
+        metrics = Metrics()
+        database = Database(settings.database_path, settings.store, metrics.committed)
         await database.open()
         stack.push_async_callback(database.close)
         runtime = make_runtime(await database.write(facts.instance_id))
         stack.push_async_callback(runtime.close)
-        daemon = await stack.enter_async_context(_running(settings, clock, database, runtime, listener))
+        daemon = await stack.enter_async_context(_running(settings, clock, metrics, database, runtime, listener))
         _log.info("serving", url=daemon.url, version=__version__, data_dir=str(settings.data_dir))
         yield daemon
 
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, clock: Clock, database: Database, runtime: Runtime, listener: socket.socket
+    settings: Settings, clock: Clock, metrics: Metrics, database: Database, runtime: Runtime, listener: socket.socket
 ) -> AsyncIterator[Daemon]:
     door = Door(listener, may_listen=settings.server.listen_for_containers)
-    core = make_core(settings, clock, database, runtime, door.open)
+    core = make_core(settings, clock, metrics, database, runtime, door.open)
     await core.recovery.remove_files()
     await core.mailboxes.load()
     async with asyncio.TaskGroup() as group:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -100,10 +101,16 @@ def parse_json(text: str) -> Any:
 
     Raises:
         BadRequest: it is malformed, nested too deeply, or holds what JSON or UTF-8 cannot carry on (NaN, 1e999, a lone
-            surrogate) or nobody can mean (a number with thousands of digits).
+            surrogate) or nobody can mean (a name twice in one object, a number with thousands of digits).
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_once_each,
+        )
     except RecursionError as error:
         raise BadRequest(f"The JSON is nested more than {_MAX_DEPTH} levels deep.") from error
     except ValueError as error:
@@ -182,7 +189,7 @@ async def read_fields(request: web.Request, query: Pairs, limit: int) -> dict[st
         value = parse_json(text) if text.strip() else {}
         if not isinstance(value, dict):
             raise BadRequest("The request body must be a JSON object.")
-        return _gathered(query) | {snake_case(name): field for name, field in value.items() if field is not None}
+        return _gathered(query) | _in_one_spelling(value)
     return _gathered(parse_form(text)) | _gathered(query)
 
 
@@ -200,6 +207,15 @@ def whole_number(text: str) -> int:
     if not _WHOLE_NUMBER.fullmatch(text):
         raise ValueError("it is no whole number")
     return _whole(text)
+
+
+def _in_one_spelling(fields: dict[str, Any]) -> dict[str, Any]:
+    given = {snake_case(name): field for name, field in fields.items() if field is not None}
+    if len(given) < sum(field is not None for field in fields.values()):
+        spelled = Counter(snake_case(name) for name, field in fields.items() if field is not None)
+        repeated = next(name for name, count in spelled.items() if count > 1)
+        raise BadRequest(f"The field {repeated!r} is given in both spellings; give it once.")
+    return given
 
 
 def _form_field(part: bytes) -> tuple[str, str]:
@@ -238,6 +254,14 @@ def _parse_pairs(raw: str, what: str) -> Pairs:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        repeated = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"the name {repeated[:100]!r} stands twice in one object")
+    return fields
 
 
 def _whole(text: str) -> int:

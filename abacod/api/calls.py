@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ DIALECTS: Final = (
 )
 """The more precise prefix comes first."""
 
-PLAIN: Final = DIALECTS[0]
+PLAIN: Final = replace(DIALECTS[0], prefix="")
 """For addresses outside the actors API."""
 
 _NOTHING_NAMED: Final = Named()

@@ -51,6 +51,14 @@ class PermissionsApi:
         granted = await self._sharing.grant(call.caller, call.subject, grant.user, _level(grant.level))
         return self._shown(granted, "Permission added successfully.")
 
+    async def list_of_alias(self, call: Call) -> web.StreamResponse:
+        """GET /aliases/{alias}/permissions: List who has which level on an alias."""
+        return await self.list_all(call)
+
+    async def grant_on_alias(self, call: Call) -> web.StreamResponse:
+        """POST /aliases/{alias}/permissions: Give a user a level on an alias."""
+        return await self.grant(call)
+
     def _shown(self, levels: Mapping[Username, Level], message: str) -> web.Response:
         # User names are no field names: no dialect changes them.
         return self._replies.as_is({username: level.name for username, level in levels.items()}, message)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, overload
+from urllib.parse import quote
 
 from aiohttp import web
 from pydantic import Field
@@ -67,6 +68,10 @@ class Replies:
     def execution_link(self, dialect: Dialect, actor_id: ActorId, execution_id: ExecutionId) -> str:
         """The address of an execution."""
         return f"{self.actor_link(dialect, actor_id)}/executions/{execution_id}"
+
+    def alias_link(self, dialect: Dialect, alias: str) -> str:
+        """The address of an alias."""
+        return f"{self.public_url}{dialect.links}/aliases/{quote(alias, safe='')}"
 
     def profile_link(self, dialect: Dialect, username: Username) -> str:
         """The address of a user's profile."""

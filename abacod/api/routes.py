@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from abacod.api.actors import ActorsApi, ActorsFound, ActorShown, Registration, StateShown
 from abacod.api.admin import AdminApi, AdminExecutions, AdminWorkers, BusyActorShown, UtilizationShown
+from abacod.api.aliases import AliasesApi, AliasShown, AliasUpdate, NewAlias
 from abacod.api.calls import ANY_JSON, Need, Route
 from abacod.api.description import DOCUMENT, PAGE, DescriptionApi
 from abacod.api.executions import ExecutionList, ExecutionsApi, ExecutionsFound, ExecutionShown, LogsFound, LogShown
@@ -21,6 +22,7 @@ from abacod.api.identity import (
     TenantShown,
 )
 from abacod.api.messages import MESSAGE, MailboxPurged, MailboxShown, MessagesApi, MessageSent
+from abacod.api.metrics import EXPOSITION, MetricsApi
 from abacod.api.permissions import Grant, Levels, PermissionsApi
 from abacod.api.search import SearchApi, SearchParameters
 from abacod.api.workers import WorkersApi, WorkersFound, WorkerShown, WorkersWanted
@@ -34,12 +36,14 @@ class Handlers:
     messages: MessagesApi
     executions: ExecutionsApi
     permissions: PermissionsApi
+    aliases: AliasesApi
     workers: WorkersApi
     admin: AdminApi
     search: SearchApi
     identity: IdentityApi
     health: HealthApi
     description: DescriptionApi
+    metrics: MetricsApi
 
 
 def actor_routes(on: Handlers) -> list[Route]:
@@ -116,6 +120,37 @@ def actor_routes(on: Handlers) -> list[Route]:
             gives=ExecutionsFound,
             fails=(403, 404),
         ),
+        *_alias_routes(on),
+    ]
+
+
+def _alias_routes(on: Handlers) -> list[Route]:
+    """Aliases and what belongs to them; relative to the same prefixes."""
+    return [
+        Route("GET", "/aliases", on.aliases.list_all, Need.USER, gives=list[AliasShown]),
+        Route(
+            "POST", "/aliases", on.aliases.create, Need.USER, takes=NewAlias, gives=AliasShown, status=201, fails=(404,)
+        ),
+        Route("GET", "/aliases/{alias}", on.aliases.show, Need.ALIAS_READ, gives=AliasShown),
+        Route("PUT", "/aliases/{alias}", on.aliases.update, Need.ALIAS_UPDATE, takes=AliasUpdate, gives=AliasShown),
+        Route("DELETE", "/aliases/{alias}", on.aliases.delete, Need.ALIAS_UPDATE, gives=None),
+        Route(
+            "GET",
+            "/aliases/{alias}/permissions",
+            on.permissions.list_of_alias,
+            Need.ALIAS_READ,
+            gives=Levels,
+            as_is=True,
+        ),
+        Route(
+            "POST",
+            "/aliases/{alias}/permissions",
+            on.permissions.grant_on_alias,
+            Need.ALIAS_UPDATE,
+            takes=Grant,
+            gives=Levels,
+            as_is=True,
+        ),
     ]
 
 
@@ -126,6 +161,7 @@ def other_routes(on: Handlers) -> list[Route]:
         Route("GET", "/readyz", on.health.ready, Need.NOTHING, gives=Ready),
         Route("GET", "/openapi.json", on.description.document, Need.NOTHING, gives=DOCUMENT),
         Route("GET", "/docs", on.description.page, Need.NOTHING, gives=PAGE),
+        Route("GET", "/metrics", on.metrics.scrape, Need.NOTHING, gives=EXPOSITION),
         Route("GET", "/v3/sites", on.identity.sites, Need.NOTHING, gives=list[SiteShown]),
         Route("GET", "/v3/tenants", on.identity.tenants, Need.NOTHING, gives=list[TenantShown]),
         Route("GET", "/v3/tenants/{tenant}", on.identity.tenant, Need.NOTHING, gives=TenantShown),

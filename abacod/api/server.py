@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,9 +11,10 @@ import structlog
 from aiohttp import web
 
 from abacod.api.body import expects_leave, parse_query
-from abacod.api.calls import Call
+from abacod.api.calls import PLAIN, Call
 from abacod.api.reply import Replies
 from abacod.api.router import Router
+from abacod.clock import Clock
 from abacod.errors import AbacoError, ActorNotFound, BadRequest, NotAuthenticated, NotPermitted
 from abacod.ids import is_hashid
 from abacod.models.permission import Demand
@@ -26,13 +27,24 @@ _MAX_LINE: Final = 65_536
 
 _METHODS: Final = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
+Served = Callable[[str, str, int, float], None]
+"""Takes the template of a path (`none` if there is no such address), the method, the status, and the time in seconds."""
+
+# Where a request keeps the template of its path.
+_TEMPLATE: Final = web.RequestKey("template", str)
+
 _log = structlog.get_logger()
 
 
 class Entry:
     """Serves requests by the table of routes."""
 
-    def __init__(self, router: Router, accounts: Accounts, access: Access, replies: Replies) -> None:
+    def __init__(
+        self, router: Router, accounts: Accounts, access: Access, replies: Replies, clock: Clock, served: Served
+    ) -> None:
+        """`served` is told of every request that was answered."""
+        self._clock = clock
+        self._served = served
         self._router = router
         self._accounts = accounts
         self._access = access
@@ -40,6 +52,13 @@ class Entry:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; every failure becomes an envelope."""
+        began = self._clock.monotonic()
+        response = await self._serve(request)
+        template = request.get(_TEMPLATE, "none")
+        self._served(template, request.method, response.status, self._clock.monotonic() - began)
+        return response
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         if request.method == "OPTIONS":
             return _preflight(request)
         try:
@@ -66,6 +85,8 @@ class Entry:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         raw_path, _, raw_query = _target(request).partition("?")
         route, dialect, parameters = self._router.find(request.method, raw_path)
+        # One name for an address under all its prefixes.
+        request[_TEMPLATE] = route.path if dialect is PLAIN else f"/actors{route.path}"
         query = parse_query(raw_query.partition("#")[0])
         demand = route.need.value
         if demand is None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from abacod.clock import Clock
 from abacod.config import Settings
+from abacod.metrics import Metrics
 from abacod.queue.mailboxes import Mailboxes
 from abacod.runtime.run import Runtime
 from abacod.services.actors import Actors
@@ -34,6 +35,7 @@ _SWEEP_INTERVAL: Final = 60.0
 class Core:
     """The parts that run messages."""
 
+    metrics: Metrics
     database: Database
     tokens: Tokens
     seal: Seal
@@ -45,14 +47,16 @@ class Core:
     recovery: Recovery
 
 
-def make_core(settings: Settings, clock: Clock, database: Database, runtime: Runtime, open_door: OpenDoor) -> Core:
+def make_core(
+    settings: Settings, clock: Clock, metrics: Metrics, database: Database, runtime: Runtime, open_door: OpenDoor
+) -> Core:
     """The parts that run messages."""
     messages_dir = settings.messages_dir
     tokens = Tokens(SigningKey.at(settings.signing_key_path), settings.auth, settings.public_url, clock)
     seal = Seal.at(settings.sealing_key_path)
     mailboxes = Mailboxes(database)
     engine = EngineWatch(runtime, settings.engine, clock)
-    settlement = Settlement(database, settings.logs, clock, messages_dir)
+    settlement = Settlement(database, settings.logs, clock, messages_dir, metrics)
     api_server = ApiServer(runtime, engine, settings, open_door)
     executor = Executor(
         database,
@@ -81,7 +85,7 @@ def make_core(settings: Settings, clock: Clock, database: Database, runtime: Run
         clock=clock,
         messages_dir=messages_dir,
     )
-    return Core(database, tokens, seal, mailboxes, engine, api_server, executor, pools, recovery)
+    return Core(metrics, database, tokens, seal, mailboxes, engine, api_server, executor, pools, recovery)
 
 
 def make_actors(settings: Settings, clock: Clock, core: Core, background: Background) -> Actors:

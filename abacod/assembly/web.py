@@ -8,11 +8,13 @@ from aiohttp import web
 
 from abacod.api.actors import ActorsApi
 from abacod.api.admin import AdminApi
+from abacod.api.aliases import AliasesApi
 from abacod.api.description import DescriptionApi
 from abacod.api.executions import ExecutionsApi
 from abacod.api.health import HealthApi
 from abacod.api.identity import IdentityApi
 from abacod.api.messages import MessagesApi
+from abacod.api.metrics import MetricsApi
 from abacod.api.openapi import document
 from abacod.api.permissions import PermissionsApi
 from abacod.api.reply import Replies
@@ -27,7 +29,9 @@ from abacod.config import Settings, engine_environment
 from abacod.services.access import Access
 from abacod.services.accounts import Accounts
 from abacod.services.actors import Actors
+from abacod.services.aliases import Aliases
 from abacod.services.executions import Executions
+from abacod.services.gauges import Gauges
 from abacod.services.loops import Background
 from abacod.services.messages import Messages
 from abacod.services.overview import Overview
@@ -95,6 +99,7 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         messages=MessagesApi(messages, replies, max_text_bytes=limit),
         executions=executions_api,
         permissions=PermissionsApi(Sharing(core.database), replies, max_text_bytes=limit),
+        aliases=AliasesApi(Aliases(core.database), replies, max_text_bytes=limit),
         workers=workers_api,
         search=SearchApi(databases, executions_api.search, access),
         admin=AdminApi(overview, actors_api, workers_api, replies),
@@ -108,7 +113,8 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         ),
         health=HealthApi(status),
         description=DescriptionApi(lambda: document(*tables, settings.compat, settings.public_url)),
+        metrics=MetricsApi(Gauges(core.database, core.mailboxes, core.pools, core.engine), core.metrics),
     )
     tables = actor_routes(handlers), other_routes(handlers)
     router = Router(*tables)
-    return application(Entry(router, accounts, access, replies))
+    return application(Entry(router, accounts, access, replies, clock, core.metrics.request_served))

@@ -94,6 +94,16 @@ def resolve(tx: Transaction, tenant: TenantId, identifier: str) -> ActorId:
     return alias.actor_id
 
 
+def link_targets(tx: Transaction, tenant: TenantId) -> dict[ActorId, ActorId]:
+    """The tenant's link graph, with what aliases stand for in their place; a link to nothing is left out."""
+    by_name = {alias.name: alias.actor_id for alias in aliases.listed(tx, tenant)}
+    targets = {
+        source: ActorId(link) if is_hashid(link) else by_name.get(link)
+        for source, link in actors.links(tx, tenant).items()
+    }
+    return {source: target for source, target in targets.items() if target is not None}
+
+
 def holds(tx: Transaction, caller: Caller, subject: Subject, needed: Level) -> bool:
     """Whether the caller has the level, or is an administrator, who needs none."""
     return caller.is_admin or permissions.level_of(tx, subject, caller.username) >= needed

@@ -19,12 +19,12 @@ from abacod.models.schedule import next_ex_text
 from abacod.models.states import ActorStatus
 from abacod.models.user import Caller, Level
 from abacod.queue.mailboxes import Mailboxes
-from abacod.services.access import permitted_actor
+from abacod.services.access import link_targets, permitted_actor
 from abacod.services.environment import VALUE_STYLES, text_of
 from abacod.services.mounts import mounts_for
 from abacod.services.pools import Pools
 from abacod.services.registration import check_definition, check_link, parse_schedule
-from abacod.store import actors, executions, logs, messages, users
+from abacod.store import actors, aliases, executions, logs, messages, users
 from abacod.store.database import Database, Transaction
 
 # How long a delete request waits for running executions to be stopped, in seconds (spec/actors-api 2.4).
@@ -206,8 +206,7 @@ class Actors:
             raise InvalidField(
                 "Invalid link parameter. The link must be a valid actor id or alias for which you have EXECUTE permission."
             ) from error
-        known = {source: ActorId(link) for source, link in actors.links(tx, actor.tenant).items()}
-        check_link(actor.id, target.id, known)
+        check_link(actor.id, target.id, link_targets(tx, actor.tenant))
 
     async def _ended(self, actor: Actor) -> bool:
 
@@ -215,6 +214,8 @@ class Actors:
             # What an ending worker put back.
             self._drop_waiting(tx, actor.id)
             logs.remove_of_actor(tx, actor.id)
+            for alias in aliases.of_actor(tx, actor.id):
+                aliases.delete(tx, alias)
             actors.delete(tx, actor.id)
 
         try:

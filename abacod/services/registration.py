@@ -66,23 +66,36 @@ def parse_schedule(text: str, now: datetime) -> Schedule:
         raise InvalidField(f"Invalid actor description: cron_schedule: {error}") from error
 
 
-def check_link(actor_id: ActorId | None, target: ActorId, links: Mapping[ActorId, ActorId]) -> None:
+def check_link(actor_id: ActorId, target: ActorId, links: Mapping[ActorId, ActorId]) -> None:
     """Refuse a link that closes a circle; `links` are the tenant's present ones (spec/actors-api 8.2).
 
     Raises:
         InvalidField: the actor would link to itself, directly or through others.
     """
-    if actor_id is None:
-        return  # nothing links to an actor that does not exist yet
     if target == actor_id:
         raise InvalidField("Invalid link parameter. An actor cannot link to itself.")
-    seen = {target}
-    follower = links.get(target)
-    while follower is not None and follower not in seen:
-        if follower == actor_id:
-            raise InvalidField("Invalid link parameter: this update would result in a cycle of linked actors.")
-        seen.add(follower)
+    if actor_id in _followed(target, links):
+        raise InvalidField("Invalid link parameter: this update would result in a cycle of linked actors.")
+
+
+def check_alias_target(target: ActorId, links: Mapping[ActorId, ActorId]) -> None:
+    """Refuse an alias that closes a circle of links; `links` are the tenant's with that alias in effect.
+
+    Raises:
+        InvalidField: what the alias stands for would link to itself, directly or through others.
+    """
+    if target in _followed(target, links):
+        raise InvalidField("Invalid alias description: this update would result in a cycle of linked actors.")
+
+
+def _followed(start: ActorId, links: Mapping[ActorId, ActorId]) -> set[ActorId]:
+    """Where the links lead from `start`; to itself only if they lead back to it."""
+    reached: set[ActorId] = set()
+    follower = links.get(start)
+    while follower is not None and follower not in reached:
+        reached.add(follower)
         follower = links.get(follower)
+    return reached
 
 
 def _check_elevated(definition: ActorDefinition, caller: Caller) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
@@ -30,10 +30,30 @@ T = TypeVar("T")
 _log = structlog.get_logger()
 
 
+class Observer(Protocol):
+    """Is told how executions end."""
+
+    def execution_completed(self, start_latency: float, duration: float) -> None:
+        """A container ran to its end: seconds from the message's arrival to its start, and from there to its end."""
+        ...
+
+    def execution_failed(self) -> None:
+        """An execution ended without a complete run."""
+        ...
+
+
 class Settlement:
     """Writes how executions ended, and does not give up: a result that is not on disk would be lost."""
 
-    def __init__(self, database: Database, settings: LogSettings, clock: Clock, messages_dir: Path) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: LogSettings,
+        clock: Clock,
+        messages_dir: Path,
+        observer: Observer | None = None,
+    ) -> None:
+        self._observer = observer
         self._database = database
         self._settings = settings
         self._clock = clock
@@ -64,6 +84,10 @@ class Settlement:
 
         await self._write(settle, execution.id)
         self._remove_file(execution.id)
+        if self._observer:
+            latency = (outcome.started_at - execution.message_received_time).total_seconds()
+            duration = (outcome.finished_at - outcome.started_at).total_seconds()
+            self._observer.execution_completed(latency, duration)
         _log.info("execution_complete", execution=execution.id, actor=execution.actor_id, exit_code=outcome.exit_code)
 
     async def fail(
@@ -84,6 +108,8 @@ class Settlement:
         failed = await self._write(settle, execution_id)
         self._remove_file(execution_id)
         if failed:
+            if self._observer:
+                self._observer.execution_failed()
             _log.warning("execution_failed", execution=execution_id, reason=reason)
 
     async def wait_again(self, execution_id: ExecutionId, *, failed: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -60,6 +60,20 @@ def status_of(tx: sqlite3.Connection, actor_id: ActorId) -> ActorStatus | None:
 def count(tx: sqlite3.Connection) -> int:
     """How many actors there are, of all tenants."""
     return int(tx.execute("SELECT count(*) FROM actors").fetchone()[0])
+
+
+def count_by_status(tx: sqlite3.Connection) -> dict[ActorStatus, int]:
+    """How many actors of all tenants have each status that any has."""
+    rows = tx.execute("SELECT status, count(*) AS actors FROM actors GROUP BY status")
+    return {ActorStatus(row["status"]): row["actors"] for row in rows}
+
+
+def tenants_of(tx: sqlite3.Connection, actor_ids: Iterable[ActorId]) -> dict[ActorId, TenantId]:
+    """The tenants of those of the actors that exist."""
+    rows = tx.execute(
+        "SELECT id, tenant FROM actors WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(actor_ids)),)
+    )
+    return {ActorId(row["id"]): TenantId(row["tenant"]) for row in rows}
 
 
 def of_tenant(tx: sqlite3.Connection, tenant: TenantId) -> list[Actor]:

@@ -56,7 +56,14 @@ class _Write:
 class Database:
     """An open database. Made by `Database.opened`; all methods belong to one event loop."""
 
-    def __init__(self, path: Path, settings: StoreSettings) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: StoreSettings,
+        committed: Callable[[float, int], None] = lambda seconds, writes: None,
+    ) -> None:
+        """`committed` is told after each transaction how many seconds it took and how many writes were in it."""
+        self._committed = committed
         self._path = path
         self._settings = settings
         self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
@@ -132,7 +139,9 @@ class Database:
             self._arrived.clear()
             while self._pending:
                 batch, self._pending = self._pending[:_LARGEST_BATCH], self._pending[_LARGEST_BATCH:]
+                began = time.monotonic()
                 await loop.run_in_executor(self._writer_thread, self._commit, batch)
+                self._committed(time.monotonic() - began, len(batch))
                 for write in batch:
                     _resolve(write)
 

@@ -100,6 +100,10 @@ UNREADABLE: dict[str, tuple[str, bytes]] = {
     "a raw control character": (JSON, b'{"image": "\x00"}'),
     "no UTF-8": (JSON, b'{"image": "\xff\xfe"}'),
     "UTF-16": (JSON, '{"image": "a"}'.encode("utf-16")),
+    "a name twice": (JSON, b'{"image": "a", "image": "b"}'),
+    "a name twice inside": (JSON, b'[{"image": "a", "hints": [{"a": 1, "a": 1}]}]'),
+    "a name twice in a form": (FORM, b'{"image": "a", "image": "a"}'),
+    "a name twice, once escaped": (JSON, rb'{"image": "a", "im\u0061ge": "a"}'),
     "too deep": (JSON, b"[" * 250 + b"]" * 250),
     "a nesting bomb": (JSON, b"[" * 10_000_000),
     "a nesting bomb of objects": (JSON, b'{"a":' * 2_000_000),
@@ -233,6 +237,23 @@ async def test_a_wrong_value_in_the_query_is_refused_too(target: Target) -> None
         for method, template in BODIES[:3]:
             # A form, whose fields come behind those of the query.
             await target.client.send(method, f"{target.path(template)}?{query}", data={"image": "image"}, expect=400)
+
+
+async def test_a_name_that_stands_twice_is_told(target: Target) -> None:
+    for method, template in BODIES:
+        body = b'{"image": "a", "twofold": 1, "inner": {"twofold": 1}, "twofold": 2}'
+        refused = await target.client.send(
+            method, target.path(template), data=body, headers={"Content-Type": JSON}, expect=400
+        )
+        assert "'twofold' stands twice" in refused.message
+
+
+async def test_both_spellings_of_a_field_at_once_are_refused(target: Target) -> None:
+    body: dict[str, Any] = {"image": "image", "log_ex": 1, "logEx": 2}
+    for method, template in BODIES[:3]:
+        refused = await target.client.send(method, target.path(template), json=body, expect=400)
+        assert "log_ex" in refused.message
+        await target.client.send(method, f"{target.path(template)}?log_ex=1&logEx=1", data={"image": "a"}, expect=400)
 
 
 UNKNOWN = [

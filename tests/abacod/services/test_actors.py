@@ -38,7 +38,7 @@ async def change(lab: Lab, actor: Actor, *, force: bool = False, **given: Any) -
 async def test_a_new_actor_belongs_to_its_creator(lab: Lab) -> None:
     actor = await lab.create(caller=ADA, name="counter")
     assert (actor.owner, actor.status, actor.revision) == (ADA.username, ActorStatus.SUBMITTED, 1)
-    assert await lab.actors.listed(ADA) == [await lab.actor(actor)]
+    assert [each.id for each in await lab.actors.listed(ADA)] == [actor.id]
     assert await lab.actors.listed(BOB) == []
     assert (
         await lab.database.read(lambda tx: permissions.level_of(tx, Subject.actor(actor.id), ADA.username))

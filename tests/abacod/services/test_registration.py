@@ -8,7 +8,7 @@ from abacod.errors import InvalidField, NotPermitted
 from abacod.ids import ActorId
 from abacod.models.actor import ActorDefinition
 from abacod.models.user import Caller
-from abacod.services.registration import check_definition, check_link, environment_problem
+from abacod.services.registration import check_alias_target, check_definition, check_link, environment_problem
 from tests.factories import ADA, ADMIN, PRIVILEGED, START, definition
 
 
@@ -115,7 +115,6 @@ def test_a_schedule_that_has_begun_may_stay_but_not_be_set_anew() -> None:
 
 def test_circles_of_links() -> None:
     a, b, c, d = (ActorId(name) for name in "abcd")
-    check_link(None, a, {})
     check_link(a, b, {b: c, c: d})
     check_link(d, b, {b: c, c: b})
     for links in ({b: a}, {b: c, c: a}, {b: c, c: d, d: a}):
@@ -123,6 +122,15 @@ def test_circles_of_links() -> None:
             check_link(a, b, links)
     with pytest.raises(InvalidField, match="cannot link to itself"):
         check_link(a, a, {})
+
+
+def test_circles_of_links_through_an_alias() -> None:
+    a, b, c = (ActorId(name) for name in "abc")
+    for links in ({}, {a: b}, {b: a}, {a: b, b: c, c: b}):
+        check_alias_target(a, links)
+    for links in ({a: a}, {a: b, b: a}, {a: b, b: c, c: a}):
+        with pytest.raises(InvalidField, match="cycle of linked actors"):
+            check_alias_target(a, links)
 
 
 def test_the_longest_variable() -> None:

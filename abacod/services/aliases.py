@@ -1,0 +1,128 @@
+"""Aliases: names for actors that can be given to another actor later (seeds: Actor Aliases)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import structlog
+
+from abacod.errors import InvalidField, NotPermitted
+from abacod.ids import ActorId, is_hashid
+from abacod.models.alias import Alias
+from abacod.models.permission import Subject
+from abacod.models.user import Caller, Level
+from abacod.services.access import holds, link_targets, require, resolve
+from abacod.services.registration import check_alias_target
+from abacod.store import actors, aliases
+from abacod.store.database import Database, Transaction
+
+RESERVED: Final = frozenset(
+    {
+        *("adapters", "admin", "aliases", "configs", "cron", "dashboard", "executions", "logs", "messages", "metrics"),
+        *("nonces", "permissions", "results", "search", "state", "utilization", "v2", "v3", "workers", ".", ".."),
+    }
+)
+"""What no alias may be called: words of addresses, also some that the reference service has and we do not."""
+
+_FORBIDDEN: Final = "\\ \":/?#[]@!$&'()*+,;="
+# Longer ones make addresses that other programs do not take. In characters.
+_LONGEST: Final = 255
+
+_log = structlog.get_logger()
+
+
+class Aliases:
+    """The use-cases of aliases."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def listed(self, caller: Caller) -> list[Alias]:
+        """All aliases of the caller's tenant, oldest first: everybody may see which names are taken."""
+        return await self._database.read(partial(aliases.listed, tenant=caller.tenant))
+
+    async def create(self, caller: Caller, name: str, identifier: str) -> Alias:
+        """Let `name` stand for the actor with this id or alias. The caller gets UPDATE on the alias.
+
+        Raises:
+            InvalidField: nothing may be called so, the name is taken, or a link would lead in a circle.
+            ActorNotFound: there is no such actor.
+            NotPermitted: the caller has no UPDATE on it.
+        """
+        check_name(name)
+
+        def make(tx: Transaction) -> Alias:
+            refusal = f"Not authorized -- you do not have access to {identifier}."
+            alias = Alias(caller.tenant, name, _target(tx, caller, identifier, refusal), caller.username)
+            aliases.insert(tx, alias)
+            check_alias_target(alias.actor_id, link_targets(tx, caller.tenant))
+            return alias
+
+        alias = await self._database.write(make)
+        _log.info("alias_created", alias=name, tenant=caller.tenant, actor=alias.actor_id, by=caller.username)
+        return alias
+
+    async def repoint(self, caller: Caller, name: str, identifier: str) -> Alias:
+        """Let the alias stand for another actor.
+
+        Raises:
+            InvalidField: a link would lead in a circle.
+            AliasNotFound, ActorNotFound: there is no such alias or actor.
+            NotPermitted: the caller lacks UPDATE on one of the two.
+        """
+
+        def change(tx: Transaction) -> Alias:
+            before = aliases.get(tx, caller.tenant, name)
+            require(tx, caller, Subject.alias(caller.tenant, name), Level.UPDATE)
+            refusal = (
+                "Not authorized -- you do not have UPDATE access to the actor you want to associate with this alias."
+            )
+            aliases.repoint(tx, before, _target(tx, caller, identifier, refusal))
+            after = aliases.get(tx, caller.tenant, name)
+            check_alias_target(after.actor_id, link_targets(tx, caller.tenant))
+            return after
+
+        alias = await self._database.write(change)
+        _log.info("alias_updated", alias=name, tenant=caller.tenant, actor=alias.actor_id, by=caller.username)
+        return alias
+
+    async def delete(self, caller: Caller, name: str) -> None:
+        """Remove the alias with its permissions and nonces; the actor stays.
+
+        Raises:
+            AliasNotFound: there is no such alias.
+            NotPermitted: the caller has no UPDATE on it.
+        """
+
+        def remove(tx: Transaction) -> None:
+            alias = aliases.get(tx, caller.tenant, name)
+            require(tx, caller, Subject.alias(caller.tenant, name), Level.UPDATE)
+            aliases.delete(tx, alias)
+
+        await self._database.write(remove)
+        _log.info("alias_deleted", alias=name, tenant=caller.tenant, by=caller.username)
+
+
+def check_name(name: str) -> None:
+    """Refuse what no alias may be called (spec/actors-api 7.6).
+
+    Raises:
+        InvalidField: the message says what is wrong with it.
+    """
+    if is_hashid(name):
+        raise InvalidField("Invalid alias description. Alias cannot be an Abaco hash id.")
+    if name in RESERVED:
+        raise InvalidField(f"{name} is a reserved word. Choose another alias.")
+    for sign in name:
+        if sign in _FORBIDDEN or not sign.isprintable() or sign.isspace():
+            raise InvalidField(f"{sign!r} is a forbidden character. Choose another alias.")
+    if len(name) > _LONGEST:
+        raise InvalidField(f"Invalid alias description: alias: it is longer than {_LONGEST} characters.")
+
+
+def _target(tx: Transaction, caller: Caller, identifier: str, refusal: str) -> ActorId:
+    actor = actors.get(tx, caller.tenant, resolve(tx, caller.tenant, identifier))
+    if not holds(tx, caller, Subject.actor(actor.id), Level.UPDATE):
+        raise NotPermitted(refusal)
+    return actor.id

@@ -1,8 +1,8 @@
 -- Searches by status and by time look at the records that fit, not at all of them; each is within the actors of the caller.
 CREATE INDEX executions_by_status ON executions (actor_id, status);
 CREATE INDEX executions_by_received ON executions (actor_id, received_ms);
-CREATE INDEX executions_by_start ON executions (actor_id, start_ms);
-CREATE INDEX executions_by_finish ON executions (actor_id, finish_ms);
+CREATE INDEX executions_by_start ON executions (actor_id, start_ms) WHERE start_ms IS NOT NULL;
+CREATE INDEX executions_by_finish ON executions (actor_id, finish_ms) WHERE finish_ms IS NOT NULL;
 
 -- A log whose time has passed is no record any more; one that was empty from the start is.
 ALTER TABLE executions ADD COLUMN log_gone INTEGER NOT NULL DEFAULT 0 CHECK (log_gone IN (0, 1));

@@ -73,6 +73,17 @@ class NotAuthenticated(AbacoError):
     status = 401
 
 
+class InvalidNonce(AbacoError):
+    """Nonce does not exist."""
+
+    status = 401
+    abaco_status = 400
+
+
+class NonceUsedUp(InvalidNonce):
+    """No remaining uses left for this nonce."""
+
+
 class NotPermitted(AbacoError):
     """Not authorized -- you do not have access to this actor."""
 
@@ -107,6 +118,12 @@ class ActorNotFound(NotFound):
 
 class AliasNotFound(NotFound):
     """No alias found with this name."""
+
+
+class NonceNotFound(NotFound):
+    """Nonce not found."""
+
+    abaco_status = 400
 
 
 class ConfigNotFound(NotFound):

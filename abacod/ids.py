@@ -6,6 +6,7 @@ UUID, as client libraries expect (spec/actors-api 1.5).
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from functools import lru_cache
 from typing import Final, NewType
@@ -17,9 +18,12 @@ ExecutionId = NewType("ExecutionId", str)
 WorkerId = NewType("WorkerId", str)
 TenantId = NewType("TenantId", str)
 Username = NewType("Username", str)
+NonceId = NewType("NonceId", str)
 
 # Client libraries decode ids with this same salt to tell an id from an alias; it is no secret.
 _HASHIDS: Final = Hashids(salt="eJa5wZlEX4eWU")
+# Whoever knows a nonce's id may use it, so nobody must be able to guess one. In bits.
+_NONCE_BITS: Final = 128
 
 
 def _new_hashid() -> str:
@@ -39,6 +43,11 @@ def new_execution_id() -> ExecutionId:
 def new_worker_id() -> WorkerId:
     """A fresh worker id."""
     return WorkerId(_new_hashid())
+
+
+def new_nonce_id(tenant: TenantId) -> NonceId:
+    """A fresh nonce id, `{tenant}_{hashid}`: a secret, of random bits unlike all other ids (spec/actors-api 1.5)."""
+    return NonceId(f"{tenant}_{_HASHIDS.encode(secrets.randbits(_NONCE_BITS))}")
 
 
 @lru_cache(maxsize=4096)

@@ -27,7 +27,9 @@ Every answer but a few (which say so) is an envelope of `message`, `result`, `st
 `HEAD` is answered as `GET`."""
 
 _PARAMETERS: Final = {
-    "actor": "The actor's id.",
+    "actor": "The actor's id, or an alias of it.",
+    "alias": "The name of the alias.",
+    "nonce": "The nonce's id.",
     "execution": "The execution's id.",
     "worker": "The worker's id.",
     "database": "What is searched: actors, workers, executions or logs.",
@@ -75,6 +77,7 @@ def document(actor_routes: Sequence[Route], other_routes: Sequence[Route], compa
             "securitySchemes": {
                 "token": {"type": "apiKey", "in": "header", "name": "X-Tapis-Token"},
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "nonce": {"type": "apiKey", "in": "query", "name": "x-nonce"},
             },
         },
     }
@@ -199,9 +202,11 @@ def _failures(route: Route) -> set[int]:
 
 
 def _security(route: Route) -> list[Schema]:
-    if route.need is Need.NOTHING:
+    demand = route.need.value
+    if demand is None:
         return []
-    return [{"token": []}, {"bearer": []}]
+    ways = ("token", "bearer", "nonce") if demand.takes_nonces else ("token", "bearer")
+    return [{way: []} for way in ways]
 
 
 def _path_parameters(path: str) -> list[Schema]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Literal
 
 from aiohttp import web
 from pydantic import BaseModel, Field
@@ -16,10 +16,6 @@ from abacod.errors import InvalidField
 from abacod.ids import Username
 from abacod.models.user import Level
 from abacod.services.sharing import Sharing
-
-# The published API description calls UPDATE so (spec/actors-api 11).
-_OTHER_NAMES: Final = {"WRITE": Level.UPDATE}
-
 
 Levels = dict[str, Literal["NONE", "READ", "EXECUTE", "UPDATE"]]
 """The level by user name."""
@@ -66,7 +62,7 @@ class PermissionsApi:
 
 def _level(text: str) -> Level:
     try:
-        return _OTHER_NAMES.get(text) or Level[text]
+        return Level.named(text)
     except KeyError:
         valid = tuple(level.name for level in Level)
         raise InvalidField(f"Invalid permission level: {text}. The valid values are {valid}") from None

@@ -23,6 +23,7 @@ from abacod.api.identity import (
 )
 from abacod.api.messages import MESSAGE, MailboxPurged, MailboxShown, MessagesApi, MessageSent
 from abacod.api.metrics import EXPOSITION, MetricsApi
+from abacod.api.nonces import AliasNonceShown, NewNonce, NoncesApi, NonceShown
 from abacod.api.permissions import Grant, Levels, PermissionsApi
 from abacod.api.search import SearchApi, SearchParameters
 from abacod.api.workers import WorkersApi, WorkersFound, WorkerShown, WorkersWanted
@@ -37,6 +38,7 @@ class Handlers:
     executions: ExecutionsApi
     permissions: PermissionsApi
     aliases: AliasesApi
+    nonces: NoncesApi
     workers: WorkersApi
     admin: AdminApi
     search: SearchApi
@@ -121,6 +123,7 @@ def actor_routes(on: Handlers) -> list[Route]:
             fails=(403, 404),
         ),
         *_alias_routes(on),
+        *_nonce_routes(on),
     ]
 
 
@@ -151,6 +154,29 @@ def _alias_routes(on: Handlers) -> list[Route]:
             gives=Levels,
             as_is=True,
         ),
+    ]
+
+
+def _nonce_routes(on: Handlers) -> list[Route]:
+    """Nonces of actors and of aliases; relative to the same prefixes. Who can read one can use it, hence the level."""
+    update, both = Need.UPDATE, Need.ALIAS_AND_ACTOR_UPDATE
+    return [
+        Route("GET", "/{actor}/nonces", on.nonces.list_all, update, gives=list[NonceShown]),
+        Route("POST", "/{actor}/nonces", on.nonces.create, update, takes=NewNonce, gives=NonceShown, status=201),
+        Route("GET", "/{actor}/nonces/{nonce}", on.nonces.show, update, gives=NonceShown),
+        Route("DELETE", "/{actor}/nonces/{nonce}", on.nonces.delete, update, gives=None),
+        Route("GET", "/aliases/{alias}/nonces", on.nonces.list_of_alias, both, gives=list[AliasNonceShown]),
+        Route(
+            "POST",
+            "/aliases/{alias}/nonces",
+            on.nonces.create_for_alias,
+            both,
+            takes=NewNonce,
+            gives=AliasNonceShown,
+            status=201,
+        ),
+        Route("GET", "/aliases/{alias}/nonces/{nonce}", on.nonces.show_of_alias, both, gives=AliasNonceShown),
+        Route("DELETE", "/aliases/{alias}/nonces/{nonce}", on.nonces.delete_of_alias, both, gives=None),
     ]
 
 

@@ -10,17 +10,18 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from abacod.api.body import expects_leave, parse_query
+from abacod.api.body import Pairs, expects_leave, parse_query
 from abacod.api.calls import PLAIN, Call
 from abacod.api.reply import Replies
 from abacod.api.router import Router
 from abacod.clock import Clock
 from abacod.errors import AbacoError, ActorNotFound, BadRequest, NotAuthenticated, NotPermitted
-from abacod.ids import is_hashid
+from abacod.ids import NonceId, is_hashid
 from abacod.models.permission import Demand
 from abacod.models.user import Caller
 from abacod.services.access import Access, Named
 from abacod.services.accounts import Accounts
+from abacod.services.nonces import Nonces
 
 # Longest request line and header field; Abaco's search puts much into the query. In bytes.
 _MAX_LINE: Final = 65_536
@@ -40,7 +41,14 @@ class Entry:
     """Serves requests by the table of routes."""
 
     def __init__(
-        self, router: Router, accounts: Accounts, access: Access, replies: Replies, clock: Clock, served: Served
+        self,
+        router: Router,
+        accounts: Accounts,
+        access: Access,
+        nonces: Nonces,
+        replies: Replies,
+        clock: Clock,
+        served: Served,
     ) -> None:
         """`served` is told of every request that was answered."""
         self._clock = clock
@@ -48,6 +56,7 @@ class Entry:
         self._router = router
         self._accounts = accounts
         self._access = access
+        self._nonces = nonces
         self._replies = replies
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -91,9 +100,23 @@ class Entry:
         demand = route.need.value
         if demand is None:
             return await route.handler(Call(request, dialect, parameters, query))
-        caller = await self._caller(request)
-        named = await self._named(caller, demand, parameters)
+        caller, named = await self._admitted(request, demand, parameters, query)
         return await route.handler(Call(request, dialect, parameters, query, caller, named))
+
+    async def _admitted(
+        self, request: web.Request, demand: Demand, parameters: Mapping[str, str], query: Pairs
+    ) -> tuple[Caller, Named]:
+        """Who calls, and what the path names, if that caller may do what the route demands."""
+        token = _token(request)
+        if token is None:
+            # A token that is not good fails even where a nonce is there, too (spec/actors-api 7.1).
+            for name, value in query:
+                if name == "x-nonce":
+                    return await self._nonces.redeem(NonceId(value), demand, parameters)
+        if not token:
+            raise NotAuthenticated
+        caller = await self._accounts.caller_of(token)
+        return caller, await self._named(caller, demand, parameters)
 
     async def _named(self, caller: Caller, demand: Demand, parameters: Mapping[str, str]) -> Named:
         try:
@@ -103,15 +126,6 @@ class Entry:
                 # The reference service checks the permission first, and there is none (spec/decisions).
                 raise NotPermitted from error
             raise
-
-    async def _caller(self, request: web.Request) -> Caller:
-        token = request.headers.get("X-Tapis-Token")
-        if token is None:
-            scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-            token = credentials.strip() if scheme.lower() == "bearer" else None
-        if not token:
-            raise NotAuthenticated
-        return await self._accounts.caller_of(token)
 
     def _refusal(self, request: web.Request, error: AbacoError) -> web.Response:
         _log.info("request_refused", method=request.method, path=request.path, error=error.code, text=error.message)
@@ -146,6 +160,15 @@ def _target(request: web.Request) -> str:
     # A whole URL, as proxies send it; its host is also in the header.
     parts = urlsplit(target)
     return f"{parts.path}?{parts.query}"
+
+
+def _token(request: web.Request) -> str | None:
+    """The token in the headers; empty if a header has none in it, None if there is no header."""
+    token = request.headers.get("X-Tapis-Token")
+    if token is not None:
+        return token
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else None
 
 
 def _not_understood(error: Exception) -> AbacoError:

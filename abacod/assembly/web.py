@@ -15,6 +15,7 @@ from abacod.api.health import HealthApi
 from abacod.api.identity import IdentityApi
 from abacod.api.messages import MessagesApi
 from abacod.api.metrics import MetricsApi
+from abacod.api.nonces import NoncesApi
 from abacod.api.openapi import document
 from abacod.api.permissions import PermissionsApi
 from abacod.api.reply import Replies
@@ -34,6 +35,7 @@ from abacod.services.executions import Executions
 from abacod.services.gauges import Gauges
 from abacod.services.loops import Background
 from abacod.services.messages import Messages
+from abacod.services.nonces import Nonces
 from abacod.services.overview import Overview
 from abacod.services.search import Search
 from abacod.services.sharing import Sharing
@@ -94,11 +96,13 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         "executions": executions_api.search,
         "logs": executions_api.search_logs,
     }
+    nonces = Nonces(core.database, core.seal, clock)
     handlers = Handlers(
         actors=actors_api,
         messages=MessagesApi(messages, replies, max_text_bytes=limit),
         executions=executions_api,
         permissions=PermissionsApi(Sharing(core.database), replies, max_text_bytes=limit),
+        nonces=NoncesApi(nonces, replies, max_text_bytes=limit),
         aliases=AliasesApi(Aliases(core.database), replies, max_text_bytes=limit),
         workers=workers_api,
         search=SearchApi(databases, executions_api.search, access),
@@ -117,4 +121,5 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
     )
     tables = actor_routes(handlers), other_routes(handlers)
     router = Router(*tables)
-    return application(Entry(router, accounts, access, replies, clock, core.metrics.request_served))
+    entry = Entry(router, accounts, access, nonces, replies, clock, core.metrics.request_served)
+    return application(entry)

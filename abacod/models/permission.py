@@ -40,6 +40,11 @@ class Subject:
         """A config."""
         return cls(Kind.CONFIG, f"{tenant}_{name}")
 
+    @property
+    def name(self) -> str:
+        """The id of an actor, the name of an alias or config."""
+        return self.key if self.kind is Kind.ACTOR else self.key.partition("_")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -52,6 +57,11 @@ class Demand:
     actor: Level | None = None
     alias: Level | None = None
     config: Level | None = None
+
+    @property
+    def takes_nonces(self) -> bool:
+        """Whether a nonce may stand for a token: where something is asked of one actor and of nothing else."""
+        return self.actor is not None and self.alias is None and self.config is None
 
     @property
     def names_something(self) -> bool:

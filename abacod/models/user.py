@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from abacod.ids import TenantId, Username
 
@@ -22,6 +22,15 @@ class Level(IntEnum):
     READ = 1
     EXECUTE = 2
     UPDATE = 3
+
+    @classmethod
+    def named(cls, text: str) -> Self:
+        """The level of this name; the published API description calls UPDATE also WRITE (spec/actors-api 11).
+
+        Raises:
+            KeyError: there is none.
+        """
+        return cls["UPDATE" if text == "WRITE" else text]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from abacod.models.actor import Actor, ActorDefinition, Mount
 from abacod.models.permission import Subject
 from abacod.models.states import ActorStatus
 from abacod.models.user import WORLD, Level
-from abacod.store import permissions, totals
+from abacod.store import nonces, permissions, totals
 
 
 def insert(tx: sqlite3.Connection, actor: Actor) -> None:
@@ -162,6 +162,7 @@ def delete(tx: sqlite3.Connection, actor_id: ActorId) -> None:
     """Remove the actor and its permissions; its execution records stay."""
     tx.execute("DELETE FROM actors WHERE id = ?", (actor_id,))
     permissions.remove_all(tx, Subject.actor(actor_id))
+    nonces.remove_all(tx, Subject.actor(actor_id))
 
 
 # --- rows and records -----------------------------------------------------------------------------------------------

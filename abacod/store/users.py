@@ -10,6 +10,7 @@ from abacod.clock import from_ms, to_ms
 from abacod.errors import UserNotFound, UserTaken
 from abacod.ids import TenantId, Username
 from abacod.models.user import User
+from abacod.store import nonces
 
 
 def insert(tx: sqlite3.Connection, user: User, password_hash: str) -> None:
@@ -86,11 +87,12 @@ def set_password(
 
 
 def delete(tx: sqlite3.Connection, tenant: TenantId, username: Username) -> None:
-    """Remove the account; its actors stay.
+    """Remove the account and its nonces; its actors stay.
 
     Raises:
         UserNotFound: there is no such user.
     """
+    nonces.remove_of_owner(tx, tenant, username)
     if not tx.execute("DELETE FROM users WHERE tenant = ? AND username = ?", (tenant, username)).rowcount:
         raise UserNotFound(f"Tenant {tenant} has no user {username}.")
 

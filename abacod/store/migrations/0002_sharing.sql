@@ -21,3 +21,24 @@ CREATE TABLE aliases (
   UNIQUE (tenant, name)
 ) STRICT;
 CREATE INDEX aliases_of_actor ON aliases (actor_id);
+
+-- Keys to one actor or alias each. The key itself is nowhere: it is found by its SHA-256, and shown by unsealing it.
+CREATE TABLE nonces (
+  seq         INTEGER PRIMARY KEY,                           -- creation order
+  digest      BLOB NOT NULL UNIQUE,                          -- SHA-256 of the id
+  sealed      TEXT NOT NULL,                                 -- the id, encrypted
+  tenant      TEXT NOT NULL,
+  kind        TEXT NOT NULL CHECK (kind IN ('actor', 'alias')),
+  subject     TEXT NOT NULL,                                 -- as in `permissions`
+  owner       TEXT NOT NULL,
+  roles       TEXT NOT NULL CHECK (json_valid(roles)),       -- those the owner had when it was made, a list
+  level       INTEGER NOT NULL CHECK (level BETWEEN 0 AND 3),
+  description TEXT NOT NULL,
+  max_uses    INTEGER,                                       -- NULL: any number
+  uses        INTEGER NOT NULL DEFAULT 0,
+  create_ms   INTEGER NOT NULL,
+  last_use_ms INTEGER,
+  CHECK (max_uses IS NULL OR (max_uses > 0 AND uses <= max_uses))
+) STRICT;
+CREATE INDEX nonces_of_subject ON nonces (kind, subject, seq);
+CREATE INDEX nonces_of_owner ON nonces (tenant, owner);

@@ -190,8 +190,10 @@ class Serving:
         """Wait until the execution has ended; it, as shown."""
         return await self.until_status(client, f"/v3/actors/{actor_id}/executions/{execution_id}", "COMPLETE", "ERROR")
 
-    async def run(self, client: Client, actor_id: str, path: str | None = None, **body: Any) -> FakeContainer:
-        """Send a message; the container that ran it, which is over. `path` replaces the usual one."""
+    async def run(
+        self, client: Client, actor_id: str, path: str | None = None, *, sender: Client | None = None, **body: Any
+    ) -> FakeContainer:
+        """Send a message; the container that ran it, which is over. `path` and `sender` replace the usual ones."""
         containers: dict[ExecutionId, FakeContainer] = {}
 
         async def note(container: FakeContainer) -> int:
@@ -199,7 +201,7 @@ class Serving:
             return 0
 
         self.engine.programs["image"] = note
-        sent = await client.post(path or f"/v3/actors/{actor_id}/messages", **body, expect=200)
+        sent = await (sender or client).post(path or f"/v3/actors/{actor_id}/messages", **body, expect=200)
         await self.until_ended(client, actor_id, sent.result["execution_id"])
         return containers[sent.result["execution_id"]]
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from abacod.services.accounts import hash_password
+from tests.daemon import checklist
+from tests.daemon.checklist import PASSWORD
 from tests.daemon.process import DaemonProcess
 from tests.docker_images import SHELL, image_name
 
@@ -49,3 +51,18 @@ async def test_the_quickstart_with_tapipy(tmp_path: Path, docker_images: str) ->
     assert seen["wrong password"] == "UnauthorizedError"
     assert seen["no token"] == "UnauthorizedError"
     assert seen["deleted"] == "success"
+
+
+async def test_all_that_tapipy_can_do_from_outside(tmp_path: Path, docker_images: str) -> None:
+    async with DaemonProcess(tmp_path) as daemon:
+        stored = hash_password(PASSWORD)
+        daemon.add_user("alice", stored)
+        daemon.add_user("bob", stored)
+        daemon.add_user("root", stored, "abaco_admin")
+        await daemon.start()
+        program = Path(checklist.__file__)
+        tour = await asyncio.create_subprocess_exec(
+            sys.executable, str(program), daemon.url, image_name(docker_images, SHELL), stderr=asyncio.subprocess.PIPE
+        )
+        _, trouble = await tour.communicate()
+        assert tour.returncode == 0, trouble.decode()

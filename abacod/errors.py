@@ -53,6 +53,10 @@ class AliasTaken(InvalidField):
     """An alias with this name already exists."""
 
 
+class ConfigTaken(InvalidField):
+    """A config with this name already exists."""
+
+
 class InvalidMessage(BadRequest):
     """message POST body could not be serialized. Pass JSON data or use the message attribute."""
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from abacod.clock import Clock, SystemClock
@@ -32,6 +33,7 @@ from abacod.services.loops import Background
 from abacod.services.messages import Messages
 from abacod.services.pools import Pools
 from abacod.services.recovery import Recovery
+from abacod.services.sealing import Seal
 from abacod.services.settle import Settlement
 from abacod.services.tokens import SigningKey, Tokens
 from abacod.services.worker import Worker
@@ -42,6 +44,8 @@ from tests.factories import ADMIN, definition, message
 from tests.fakes import FakeContainer, FakeEngine, FakeRuntime
 
 T = TypeVar("T")
+
+SEAL: Final = Seal(Fernet.generate_key())
 
 
 @cache
@@ -210,6 +214,7 @@ class Lab:
             self.runtime,
             self.settlement,
             Tokens(signing_key(), settings.auth, settings.public_url, self.clock),
+            SEAL,
             self.watch,
             runs=settings.runs,
             logs=settings.logs,

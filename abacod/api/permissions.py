@@ -55,6 +55,14 @@ class PermissionsApi:
         """POST /aliases/{alias}/permissions: Give a user a level on an alias."""
         return await self.grant(call)
 
+    async def list_of_config(self, call: Call) -> web.StreamResponse:
+        """GET /configs/{config}/permissions: List who has which level on a config."""
+        return await self.list_all(call)
+
+    async def grant_on_config(self, call: Call) -> web.StreamResponse:
+        """POST /configs/{config}/permissions: Give a user a level on a config."""
+        return await self.grant(call)
+
     def _shown(self, levels: Mapping[Username, Level], message: str) -> web.Response:
         # User names are no field names: no dialect changes them.
         return self._replies.as_is({username: level.name for username, level in levels.items()}, message)

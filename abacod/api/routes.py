@@ -8,6 +8,7 @@ from abacod.api.actors import ActorsApi, ActorsFound, ActorShown, Registration, 
 from abacod.api.admin import AdminApi, AdminExecutions, AdminWorkers, BusyActorShown, UtilizationShown
 from abacod.api.aliases import AliasesApi, AliasShown, AliasUpdate, NewAlias
 from abacod.api.calls import ANY_JSON, Need, Route
+from abacod.api.configs import ConfigFields, ConfigsApi, ConfigShown
 from abacod.api.description import DOCUMENT, PAGE, DescriptionApi
 from abacod.api.executions import ExecutionList, ExecutionsApi, ExecutionsFound, ExecutionShown, LogsFound, LogShown
 from abacod.api.health import Alive, HealthApi, Ready
@@ -42,6 +43,7 @@ class Handlers:
     workers: WorkersApi
     admin: AdminApi
     search: SearchApi
+    configs: ConfigsApi
     identity: IdentityApi
     health: HealthApi
     description: DescriptionApi
@@ -124,6 +126,7 @@ def actor_routes(on: Handlers) -> list[Route]:
         ),
         *_alias_routes(on),
         *_nonce_routes(on),
+        *_config_routes(on),
     ]
 
 
@@ -177,6 +180,42 @@ def _nonce_routes(on: Handlers) -> list[Route]:
         ),
         Route("GET", "/aliases/{alias}/nonces/{nonce}", on.nonces.show_of_alias, both, gives=AliasNonceShown),
         Route("DELETE", "/aliases/{alias}/nonces/{nonce}", on.nonces.delete_of_alias, both, gives=None),
+    ]
+
+
+def _config_routes(on: Handlers) -> list[Route]:
+    """Configs and what belongs to them; relative to the same prefixes."""
+    return [
+        Route("GET", "/configs", on.configs.list_all, Need.USER, gives=list[ConfigShown]),
+        Route(
+            "POST",
+            "/configs",
+            on.configs.create,
+            Need.USER,
+            takes=ConfigFields,
+            gives=ConfigShown,
+            fails=(403, 404),
+        ),
+        Route("GET", "/configs/{config}", on.configs.show, Need.CONFIG_READ, gives=ConfigShown),
+        Route("PUT", "/configs/{config}", on.configs.update, Need.CONFIG_UPDATE, takes=ConfigFields, gives=ConfigShown),
+        Route("DELETE", "/configs/{config}", on.configs.delete, Need.CONFIG_UPDATE, gives=None),
+        Route(
+            "GET",
+            "/configs/{config}/permissions",
+            on.permissions.list_of_config,
+            Need.CONFIG_READ,
+            gives=Levels,
+            as_is=True,
+        ),
+        Route(
+            "POST",
+            "/configs/{config}/permissions",
+            on.permissions.grant_on_config,
+            Need.CONFIG_UPDATE,
+            takes=Grant,
+            gives=Levels,
+            as_is=True,
+        ),
     ]
 
 

@@ -63,6 +63,7 @@ def make_core(
         runtime,
         settlement,
         tokens,
+        seal,
         engine,
         runs=settings.runs,
         logs=settings.logs,

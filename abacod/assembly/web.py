@@ -9,6 +9,7 @@ from aiohttp import web
 from abacod.api.actors import ActorsApi
 from abacod.api.admin import AdminApi
 from abacod.api.aliases import AliasesApi
+from abacod.api.configs import ConfigsApi
 from abacod.api.description import DescriptionApi
 from abacod.api.executions import ExecutionsApi
 from abacod.api.health import HealthApi
@@ -31,6 +32,7 @@ from abacod.services.access import Access
 from abacod.services.accounts import Accounts
 from abacod.services.actors import Actors
 from abacod.services.aliases import Aliases
+from abacod.services.configs import Configs
 from abacod.services.executions import Executions
 from abacod.services.gauges import Gauges
 from abacod.services.loops import Background
@@ -107,6 +109,7 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         workers=workers_api,
         search=SearchApi(databases, executions_api.search, access),
         admin=AdminApi(overview, actors_api, workers_api, replies),
+        configs=ConfigsApi(Configs(core.database, core.seal), replies, max_text_bytes=limit),
         identity=IdentityApi(
             accounts,
             core.tokens,

@@ -43,10 +43,12 @@ def environment(
     api_server: str,
     access_token: str,
     style: ValueStyle,
+    configs: str,
 ) -> Mapping[str, str]:
     """The environment of one run: the actor's defaults, then the message's query parameters, then the context.
 
-    The context is the table of seeds, chapter "Context", completed by spec/actors-api 5.1. `style` is how JSON is written.
+    The context is the table of seeds, chapter "Context", completed by spec/actors-api 5.1. `style` is how JSON is written;
+    `configs` is the text of `_actor_configs`.
     """
     given = {**actor.definition.default_environment, **message.environment}
     values: dict[str, str] = {name: text_of(value, style) for name, value in given.items() if not is_reserved(name)}
@@ -69,7 +71,7 @@ def environment(
         "_abaco_username": execution.executor,
         "_abaco_api_server": api_server,
         "_abaco_access_token": access_token,
-        "_actor_configs": "{}",
+        "_actor_configs": configs,
     }
     return values
 

@@ -12,20 +12,23 @@ import structlog
 
 from abacod.clock import Clock
 from abacod.config import LogSettings, RunSettings
-from abacod.errors import EngineUnavailable, IllegalTransition, RunLost, RunNotStarted
+from abacod.errors import EngineUnavailable, IllegalTransition, RunLost, RunNotStarted, SealBroken, TooLarge
 from abacod.ids import ExecutionId, WorkerId, new_worker_id
 from abacod.models.actor import Actor
+from abacod.models.config import Config
 from abacod.models.execution import Execution
 from abacod.models.message import Queued
 from abacod.models.states import ExecutionStatus
 from abacod.models.user import User
 from abacod.runtime.run import RunSpec, Runtime
+from abacod.services.configs import config_text
 from abacod.services.engine_watch import EngineWatch
 from abacod.services.environment import ValueStyle, environment, run_spec, time_limit
 from abacod.services.progress import Progress
+from abacod.services.sealing import Seal
 from abacod.services.settle import Settlement
 from abacod.services.tokens import Tokens
-from abacod.store import actors, executions, users
+from abacod.store import actors, configs, executions, users
 from abacod.store.database import Database, Transaction
 
 _log = structlog.get_logger()
@@ -50,6 +53,7 @@ class Executor:
         runtime: Runtime,
         settlement: Settlement,
         tokens: Tokens,
+        seal: Seal,
         engine: EngineWatch,
         *,
         runs: RunSettings,
@@ -63,6 +67,7 @@ class Executor:
         self._runtime = runtime
         self._settlement = settlement
         self._tokens = tokens
+        self._seal = seal
         self._engine = engine
         self._runs = runs
         self._logs = logs
@@ -78,10 +83,15 @@ class Executor:
         Raises:
             EngineUnavailable: the engine went away before the container was started; the message is untouched.
         """
-        execution, owner = await self._database.read(lambda tx: self._load(tx, actor, message.execution_id))
+        execution, owner, found = await self._database.read(lambda tx: self._load(tx, actor, message.execution_id))
         if execution is None or execution.status is not ExecutionStatus.SUBMITTED:
             return Next.LEAVE_IT
-        spec = self._spec(actor, execution, message, worker_id, owner, await self._api_server())
+        try:
+            configs_text = config_text(found, self._seal, self._style)
+        except (TooLarge, SealBroken) as error:
+            await self._settlement.fail(execution.id, actor, error.message)
+            return Next.TAKE_ANOTHER
+        spec = self._spec(actor, execution, message, worker_id, owner, await self._api_server(), configs_text)
         with self._following(execution.id, worker_id) as progress:
             try:
                 outcome = await self._runtime.run(spec, progress)
@@ -141,6 +151,7 @@ class Executor:
         worker_id: WorkerId,
         owner: User | None,
         api_server: str,
+        configs_text: str,
     ) -> RunSpec:
         access_token = ""
         if self._wants_token(actor):
@@ -154,14 +165,17 @@ class Executor:
             api_server=api_server,
             access_token=access_token,
             style=self._style,
+            configs=configs_text,
         )
         binary_message = self._messages_dir / message.execution_id if message.body is None else None
         return run_spec(actor, execution, worker_id, variables, self._runs, binary_message)
 
-    def _load(self, tx: Transaction, actor: Actor, execution_id: ExecutionId) -> tuple[Execution | None, User | None]:
-        """The execution, and the owner's account where the run needs a token of theirs."""
+    def _load(
+        self, tx: Transaction, actor: Actor, execution_id: ExecutionId
+    ) -> tuple[Execution | None, User | None, list[Config]]:
+        """The execution, the owner's account where the run needs a token of theirs, and the actor's configs."""
         owner = users.find(tx, actor.tenant, actor.owner) if self._wants_token(actor) else None
-        return executions.find(tx, execution_id), owner
+        return executions.find(tx, execution_id), owner, configs.of_actor(tx, actor.tenant, actor.id)
 
     def _wants_token(self, actor: Actor) -> bool:
         wanted = actor.definition.token

@@ -15,7 +15,7 @@ from abacod.models.actor import Actor, ActorDefinition, Mount
 from abacod.models.permission import Subject
 from abacod.models.states import ActorStatus
 from abacod.models.user import WORLD, Level
-from abacod.store import nonces, permissions, totals
+from abacod.store import configs, nonces, permissions, totals
 
 
 def insert(tx: sqlite3.Connection, actor: Actor) -> None:
@@ -159,8 +159,10 @@ def set_state(tx: sqlite3.Connection, actor_id: ActorId, state: Any) -> None:
 
 
 def delete(tx: sqlite3.Connection, actor_id: ActorId) -> None:
-    """Remove the actor and its permissions; its execution records stay."""
-    tx.execute("DELETE FROM actors WHERE id = ?", (actor_id,))
+    """Remove the actor, its permissions, nonces and place in configs; its execution records stay."""
+    removed = tx.execute("DELETE FROM actors WHERE id = ? RETURNING tenant", (actor_id,)).fetchone()
+    if removed is not None:
+        configs.forget(tx, TenantId(removed["tenant"]), actor_id)
     permissions.remove_all(tx, Subject.actor(actor_id))
     nonces.remove_all(tx, Subject.actor(actor_id))
 

@@ -9,7 +9,7 @@ from abacod.ids import ActorId, TenantId, Username
 from abacod.models.alias import Alias
 from abacod.models.permission import Subject
 from abacod.models.user import Level
-from abacod.store import nonces, permissions
+from abacod.store import configs, nonces, permissions
 
 
 def insert(tx: sqlite3.Connection, alias: Alias) -> None:
@@ -62,10 +62,11 @@ def repoint(tx: sqlite3.Connection, alias: Alias, actor_id: ActorId) -> None:
 
 
 def delete(tx: sqlite3.Connection, alias: Alias) -> None:
-    """Remove the alias, its permissions and its nonces."""
+    """Remove the alias, its permissions, nonces and place in configs."""
     tx.execute("DELETE FROM aliases WHERE tenant = ? AND name = ?", (alias.tenant, alias.name))
     permissions.remove_all(tx, Subject.alias(alias.tenant, alias.name))
     nonces.remove_all(tx, Subject.alias(alias.tenant, alias.name))
+    configs.forget(tx, alias.tenant, alias.name)
 
 
 def _from_row(row: sqlite3.Row) -> Alias:

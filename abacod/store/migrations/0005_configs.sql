@@ -8,3 +8,26 @@ UPDATE actor_totals SET tenant = coalesce(
   (SELECT tenant FROM actors WHERE id = actor_id),
   (SELECT tenant FROM executions e WHERE e.actor_id = actor_totals.actor_id LIMIT 1), '');
 CREATE INDEX actor_totals_of_tenant ON actor_totals (tenant);
+
+-- Values for actors. `value` is sealed if it is secret; `actors` is what the user wrote; `room` is what the config takes in
+-- an environment variable, in bytes.
+CREATE TABLE configs (
+  seq       INTEGER PRIMARY KEY,                             -- creation order
+  tenant    TEXT NOT NULL,
+  name      TEXT NOT NULL,
+  value     TEXT NOT NULL,
+  is_secret INTEGER NOT NULL CHECK (is_secret IN (0, 1)),
+  actors    TEXT NOT NULL,
+  owner     TEXT NOT NULL,
+  room      INTEGER NOT NULL,
+  UNIQUE (tenant, name)
+) STRICT;
+
+-- Each id or alias that a config names.
+CREATE TABLE config_actors (
+  tenant     TEXT NOT NULL,
+  identifier TEXT NOT NULL,
+  config     INTEGER NOT NULL REFERENCES configs (seq) ON DELETE CASCADE,
+  PRIMARY KEY (tenant, identifier, config)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX config_actors_of_config ON config_actors (config);

@@ -18,14 +18,23 @@ def made(style: ValueStyle = "json", *, message: dict[str, Any] | None = None, *
     of = actor(**given)
     run = execution(of)
     waiting = queued(actor_id=of.id, execution_id=run.id, **(message or {}))
-    return dict(environment(of, run, waiting, WORKER, api_server="http://api", access_token="token", style=style))
+    return dict(
+        environment(of, run, waiting, WORKER, api_server="http://api", access_token="token", style=style, configs="{}")
+    )
 
 
 def test_the_context_is_complete() -> None:
     of = actor(name="counter", revision=3, state={"n": None})
     run = execution(of)
     values = environment(
-        of, run, queued(body="text"), WORKER, api_server="http://api", access_token="token", style="json"
+        of,
+        run,
+        queued(body="text"),
+        WORKER,
+        api_server="http://api",
+        access_token="token",
+        style="json",
+        configs='{"a": "b"}',
     )
     assert values == {
         "MSG": "text",
@@ -42,7 +51,7 @@ def test_the_context_is_complete() -> None:
         "_abaco_username": "ada",
         "_abaco_api_server": "http://api",
         "_abaco_access_token": "token",
-        "_actor_configs": "{}",
+        "_actor_configs": '{"a": "b"}',
     }
 
 

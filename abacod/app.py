@@ -93,7 +93,14 @@ async def _feed_watchdog(notifier: Notifier, interval: float, stop: asyncio.Even
 
 
 def _docker_runtime(settings: Settings, clock: Clock, instance: str) -> DockerRuntime:
-    return DockerRuntime(settings.engine, settings.runs, clock, instance=instance, environment=engine_environment())
+    return DockerRuntime(
+        settings.engine,
+        settings.runs,
+        clock,
+        instance=instance,
+        environment=engine_environment(),
+        runs_dir=settings.runs_dir,
+    )
 
 
 @asynccontextmanager
@@ -106,7 +113,7 @@ async def opened(settings: Settings, clock: Clock, make_runtime: MakeRuntime) ->
     for text in (*settings.runs.mounts, *settings.runs.privileged_mounts):
         parse_mount(text)
     async with AsyncExitStack() as stack:
-        stack.enter_context(held(settings.lock_path, settings.data_dir, settings.messages_dir))
+        stack.enter_context(held(settings.lock_path, settings.data_dir, settings.messages_dir, settings.runs_dir))
         listener = stack.enter_context(_listener(settings.server.host, settings.server.port))
         settings = _with_bound_port(settings, listener)
         metrics = Metrics()
@@ -133,7 +140,11 @@ async def _running(
         actors = make_actors(settings, clock, core, background)
         start_upkeep(settings, clock, core, background)
         background.start(recover(core.recovery, actors), "recovery")
-        runner = web.AppRunner(make_web(settings, clock, core, actors, background), shutdown_timeout=_HTTP_SHUTDOWN)
+        runner = web.AppRunner(
+            make_web(settings, clock, core, actors, background),
+            shutdown_timeout=_HTTP_SHUTDOWN,
+            handler_cancellation=True,
+        )
         await runner.setup()
         await web.SockSite(runner, listener).start()
         await door.lead_to(runner)

@@ -51,6 +51,9 @@ class ServerSettings(Section):
     list_limit: Positive = Field(
         1000, description="Executions shown by an unfiltered list, in records; the newest ones, oldest first."
     )
+    synchronous_limit_seconds: Annotated[float, Field(gt=0)] = Field(
+        60, description="How long the sender of a synchronous message waits for the answer, in seconds."
+    )
     drain_seconds: Seconds = Field(
         30,
         description="How long a stopping daemon waits for running executions, in seconds; what still runs then is left "
@@ -116,6 +119,11 @@ class EngineSettings(Section):
         50, description="Size at which the engine starts a new log file for a container, in MB; it keeps two."
     )
     network: str = Field("bridge", description="Network mode of the containers.")
+    results_socket: Literal["link", "mount", "none"] = Field(
+        "link",
+        description="How containers find the results socket: by a link to a mounted directory; as a mount of its own, which "
+        "starts containers faster, but what still runs when the daemon starts again can send no more results; or not at all.",
+    )
     leave_containers: bool = Field(False, description="Keep ended containers for inspection instead of removing them.")
 
 
@@ -181,6 +189,15 @@ class QueueSettings(Section):
 
 
 _USUAL_QUEUES: Final = ("default", "special")
+
+
+class ResultSettings(Section):
+    """The results of executions."""
+
+    ttl_seconds: Positive = Field(3_600, description="Life time of each result from its creation, in seconds.")
+    max_per_execution: Positive = Field(
+        1_000, description="Results kept of one execution, in results; further ones are dropped until some are fetched."
+    )
 
 
 class WorkerSettings(Section):
@@ -260,6 +277,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     runs: RunSettings = RunSettings()
     logs: LogSettings = LogSettings()
+    results: ResultSettings = ResultSettings()
     workers: WorkerSettings = WorkerSettings()
     search: SearchSettings = SearchSettings()
     daemon_log: DaemonLogSettings = DaemonLogSettings()
@@ -293,6 +311,11 @@ class Settings(BaseSettings):
     def messages_dir(self) -> Path:
         """Where binary messages wait, a file each."""
         return self.data_dir / "messages"
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where the results sockets of running executions lie, in a directory each."""
+        return self.data_dir / "runs"
 
     @property
     def lock_path(self) -> Path:

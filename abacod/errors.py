@@ -71,6 +71,10 @@ class TooLarge(BadRequest):
     status = 413
 
 
+class MailboxBusy(BadRequest):
+    """Cannot issue synchronous execution when actor message queue > 0."""
+
+
 class NotAuthenticated(AbacoError):
     """No token found. Send a JWT in the header X-Tapis-Token, or in Authorization: Bearer."""
 
@@ -191,6 +195,16 @@ class StorageUnavailable(Unavailable):
 
 class SealBroken(AbacoError):
     """This secret cannot be read any more: the server's sealing key is not the one it was sealed with. Tell its operator."""
+
+
+class Stopping(Unavailable):
+    """The service is being stopped; what has been accepted is kept, and goes on once it is there again."""
+
+
+class SynchronousTimeout(AbacoError):
+    """Timeout error waiting on Abaco service response. The server may be busy or overloaded."""
+
+    status = 504
 
 
 # --- a run that did not happen -------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,10 +18,13 @@ from typing import Any, Final
 from abacod.clock import Clock, SystemClock, isoformat
 from abacod.errors import EngineUnavailable, ImageMissing, RunLost, RunNotStarted, RunRejected
 from abacod.ids import ExecutionId
-from abacod.runtime.run import FoundRun, FoundState, Outcome, RunSink, RunSpec
+from abacod.runtime.run import MAX_RESULT_BYTES, FoundRun, FoundState, Outcome, RunSink, RunSpec
 
 KILLED: Final = 137
 TERMINATED: Final = 143
+
+MOST_QUEUED: Final = 10
+"""Datagrams that a socket keeps before its senders wait: the kernel's default."""
 
 
 class FakeClock:
@@ -100,10 +103,23 @@ class FakeContainer:
     """Set when the container gets SIGTERM; a program that obeys returns."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     process: asyncio.Task[None] | None = None
+    receiving: bool = False
+    """Whether a daemon reads the results socket."""
+    datagrams: list[bytes] = field(default_factory=list)
+    """What was sent to the results socket and not read yet."""
 
     def write(self, data: bytes | str) -> None:
         """Output of the program."""
         self.log += data.encode() if isinstance(data, str) else data
+        self.engine.stir()
+
+    async def send_result(self, data: bytes) -> None:
+        """Send to the results socket; waits while it is full, and fails while nobody reads it, as a real one does."""
+        while self.receiving and len(self.datagrams) >= MOST_QUEUED:
+            await self.engine.change()
+        if not self.receiving:
+            raise ConnectionRefusedError
+        self.datagrams.append(data)
         self.engine.stir()
 
     @property
@@ -325,9 +341,10 @@ class FakeRuntime:
             # Whatever went wrong, a container that was not started may not stay.
             del self.engine.containers[spec.execution_id]
             raise
-        container.start()
-        async with self._limited(container, 0 if container.halted else spec.time_limit):
-            return await self._follow(container, sink)
+        async with self._results(container, sink):
+            container.start()
+            async with self._limited(container, 0 if container.halted else spec.time_limit):
+                return await self._follow(container, sink)
 
     async def resume(self, execution_id: ExecutionId, sink: RunSink, *, time_limit: float | None) -> Outcome:
         self._call("resume", execution_id)
@@ -337,7 +354,7 @@ class FakeRuntime:
         await sink.log_restarts()
         if time_limit is not None:
             time_limit -= (self.clock.now() - container.started_at).total_seconds()
-        async with self._limited(container, time_limit):
+        async with self._results(container, sink), self._limited(container, time_limit):
             return await self._follow(container, sink)
 
     async def halt(self, execution_id: ExecutionId) -> None:
@@ -369,6 +386,9 @@ class FakeRuntime:
     async def gateway(self) -> str | None:
         self._call("gateway", "")
         return self.engine.gateway
+
+    async def sweep(self) -> None:
+        self._call("sweep", "")
 
     async def close(self) -> None:
         """Let go of the engine; its containers stay."""
@@ -430,6 +450,35 @@ class FakeRuntime:
         )
 
     @asynccontextmanager
+    async def _results(self, container: FakeContainer, sink: RunSink) -> AsyncIterator[None]:
+        ended = False
+
+        async def receive() -> None:
+            while True:
+                # Before the look: what was sent before the end is seen by it.
+                last = ended
+                sent, container.datagrams = container.datagrams, []
+                if sent:
+                    self.engine.stir()
+                    if fitting := [each for each in sent if len(each) <= MAX_RESULT_BYTES]:
+                        await sink.results(fitting)
+                elif last:
+                    return
+                else:
+                    await self.engine.change()
+
+        container.receiving = True
+        self.engine.stir()
+        receiver = asyncio.create_task(receive(), name=f"results {container.spec.execution_id}")
+        try:
+            yield
+        finally:
+            container.receiving = False
+            ended = True
+            self.engine.stir()
+            await receiver
+
+    @asynccontextmanager
     async def _limited(self, container: FakeContainer, seconds: float | None) -> AsyncIterator[None]:
         async def stop_at_limit() -> None:
             if seconds is not None:
@@ -463,6 +512,7 @@ class RecordingSink:
     def __init__(self, refuse: Exception | None = None) -> None:
         self.refuse = refuse
         self.data = bytearray()
+        self.received: list[bytes] = []
         self.restarts = 0
         self.started = asyncio.Event()
         self._grown = asyncio.Event()
@@ -479,6 +529,10 @@ class RecordingSink:
     async def log_restarts(self) -> None:
         self.restarts += 1
         self.data.clear()
+
+    async def results(self, data: Sequence[bytes]) -> None:
+        self.received += data
+        self._grown.set()
 
     async def until(self, data: bytes) -> None:
         """Wait until the log has `data` in it."""

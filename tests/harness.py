@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,15 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from abacod.clock import Clock, SystemClock
-from abacod.config import EngineSettings, LogSettings, RunSettings, Settings, StoreSettings, WorkerSettings
+from abacod.config import (
+    EngineSettings,
+    LogSettings,
+    ResultSettings,
+    RunSettings,
+    Settings,
+    StoreSettings,
+    WorkerSettings,
+)
 from abacod.ids import ExecutionId
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
@@ -28,11 +36,14 @@ from abacod.services.autoscaler import Autoscaler
 from abacod.services.engine_watch import EngineWatch
 from abacod.services.executions import Executions
 from abacod.services.executor import Executor
+from abacod.services.follow import LogFollowers
 from abacod.services.janitor import Janitor
 from abacod.services.loops import Background
 from abacod.services.messages import Messages
+from abacod.services.news import News
 from abacod.services.pools import Pools
 from abacod.services.recovery import Recovery
+from abacod.services.results import Results
 from abacod.services.sealing import Seal
 from abacod.services.settle import Settlement
 from abacod.services.tokens import SigningKey, Tokens
@@ -154,6 +165,9 @@ class _StoppingSink:
     async def log_restarts(self) -> None:
         await self._sink.log_restarts()
 
+    async def results(self, data: Sequence[bytes]) -> None:
+        await self._sink.results(data)
+
 
 class Lab:
     """An open daemon. `crash` abandons it; a second one on the same directory and engine takes up what it left."""
@@ -167,6 +181,7 @@ class Lab:
         runs: RunSettings | None = None,
         workers: WorkerSettings | None = None,
         logs: LogSettings | None = None,
+        results: ResultSettings | None = None,
         busy_timeout: float = 5,
         compat: Literal["documented", "abaco"] = "documented",
     ) -> None:
@@ -178,6 +193,7 @@ class Lab:
             runs=runs or RunSettings(start_retry_seconds=0),
             workers=workers or WorkerSettings(),
             logs=logs or LogSettings(),
+            results=results or ResultSettings(),
         )
         self.clock = clock or SystemClock()
         self.engine = engine or FakeEngine()
@@ -206,8 +222,9 @@ class Lab:
         self.database = ObservedDatabase(settings.database_path, settings.store, self.changed)
         await self.database.open()
         self.mailboxes = Mailboxes(self.database)
+        self.news = News()
         self.watch = EngineWatch(self.runtime, settings.engine, self.clock)
-        self.settlement = Settlement(self.database, settings.logs, self.clock, messages_dir)
+        self.settlement = Settlement(self.database, settings.logs, self.clock, messages_dir, news=self.news)
         self.api_server = ApiServer(self.runtime, self.watch, settings, self._open_door)
         self.executor = Executor(
             self.database,
@@ -216,8 +233,10 @@ class Lab:
             Tokens(signing_key(), settings.auth, settings.public_url, self.clock),
             SEAL,
             self.watch,
+            news=self.news,
             runs=settings.runs,
             logs=settings.logs,
+            results=settings.results,
             clock=self.clock,
             api_server=self.api_server.url,
             messages_dir=messages_dir,
@@ -248,20 +267,23 @@ class Lab:
         self.janitor = Janitor(self.database, self.clock)
         self.workers = Workers(self.pools, settings.workers, settings.compat)
         self.messages = Messages(
-            self.database, self.mailboxes, self.clock, messages_dir=messages_dir, max_binary_bytes=1000
+            self.database, self.mailboxes, self.clock, news=self.news, messages_dir=messages_dir, max_binary_bytes=1000
         )
         self.actors = Actors(
             self.database,
             self.mailboxes,
             self.pools,
+            news=self.news,
             runs=settings.runs,
             workers=settings.workers,
             clock=self.clock,
             spawn=self._spawn,
         )
         self.executions = Executions(
-            self.database, self.mailboxes, self.executor, self.clock, list_limit=100, spawn=self._spawn
+            self.database, self.mailboxes, self.executor, self.clock, news=self.news, list_limit=100, spawn=self._spawn
         )
+        self.results = Results(self.database, self.executions, self.news, self.clock, synchronous_seconds=60)
+        self.followers = LogFollowers(self.database, self.executor, self.news, self.clock)
         await self.recovery.remove_files()
         await self.mailboxes.load()
         opened = asyncio.Event()

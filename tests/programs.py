@@ -65,3 +65,61 @@ IGNORE: Final = Behaviour("ignore", _shell("trap '' TERM; echo ready; while :; d
 NO_PROGRAM: Final = Behaviour("no-program", ("/no/such/program",), None)
 
 BEHAVIOURS: Final = (ENVIRONMENT, LINES, FLOOD, EXIT, OBEY, IGNORE, NO_PROGRAM)
+
+
+_SEND_RESULTS: Final = """
+import os, signal, socket, time
+
+def send(sizes):
+    for number, size in enumerate(sizes.split()):
+        while True:
+            try:
+                results.sendto(bytes([number]) * int(size), "/_abaco_results.sock")
+                break
+            except ConnectionRefusedError:  # no daemon
+                time.sleep(0.01)
+
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append("TERM"))
+results = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+send(os.environ["SIZES"])
+print("ready", flush=True)
+if "AGAIN" in os.environ:
+    while not told:
+        time.sleep(0.01)
+    send(os.environ["AGAIN"])
+"""
+
+
+def sending(sizes: str, again: str | None = None) -> dict[str, str]:
+    """The environment of a program that sends results with these sizes in bytes; after SIGTERM those of `again`, if given.
+
+    The n-th of a row consists of bytes n.
+    """
+    environment = {"PROGRAM": _SEND_RESULTS, "SIZES": sizes}
+    return environment if again is None else {**environment, "AGAIN": again}
+
+
+def results_of(sizes: str) -> list[bytes]:
+    """What that program sends."""
+    return [bytes([number]) * int(size) for number, size in enumerate(sizes.split())]
+
+
+async def send_results(container: FakeContainer) -> int:
+    """The same program for the fake engine."""
+    await _send(container, container.spec.environment["SIZES"])
+    container.write("ready\n")
+    if "AGAIN" in container.spec.environment:
+        await container.terminated.wait()
+        await _send(container, container.spec.environment["AGAIN"])
+    return 0
+
+
+async def _send(container: FakeContainer, sizes: str) -> None:
+    for data in results_of(sizes):
+        while True:
+            try:
+                await container.send_result(data)
+                break
+            except ConnectionRefusedError:
+                await container.engine.change()

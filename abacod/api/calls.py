@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -16,6 +17,8 @@ from abacod.models.alias import Alias
 from abacod.models.permission import Demand, Subject
 from abacod.models.user import Caller, Level
 from abacod.services.access import Named
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,31 @@ class Need(Enum):
     CONFIG_UPDATE = Demand(config=Level.UPDATE)
 
 
+class Line:
+    """The connection to a client, which may hang up: only what is done for the client alone ends with it."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._hung_up = False
+
+    async def while_held(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work; it is cancelled when the client hangs up."""
+        task = asyncio.create_task(work, name="held line")
+        self._tasks.add(task)
+        try:
+            if self._hung_up:
+                task.cancel()
+            return await task
+        finally:
+            self._tasks.discard(task)
+
+    def hang_up(self) -> None:
+        """The client has gone."""
+        self._hung_up = True
+        for task in self._tasks:
+            task.cancel()
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request whose caller has been authenticated and may do what the route asks.
@@ -71,6 +99,7 @@ class Call:
     query: tuple[tuple[str, str], ...]
     known_caller: Caller | None = None
     named: Named = _NOTHING_NAMED
+    line: Line = field(default_factory=Line)
 
     @property
     def caller(self) -> Caller:

@@ -1,4 +1,4 @@
-"""Executions over HTTP: list, show, halt, logs."""
+"""Executions over HTTP: list, show, halt, results."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from aiohttp import web
 from pydantic import Field
 
 from abacod.api.calls import FOLLOWS_DIALECT, Call
-from abacod.api.reply import Moment, Replies, moment, spelled
+from abacod.api.reply import Moment, Replies, moment, octets, spelled
 from abacod.api.search import Counts, SearchForm
 from abacod.ids import ActorId, ExecutionId, Username
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
 from abacod.models.states import ExecutionStatus
 from abacod.services.executions import Executions
+from abacod.services.results import Results
 from abacod.services.search import Search
 
-# Parameter of a log that a client follows; no field to search.
-_FOLLOW: Final = "follow"
+FOLLOW: Final = "follow"
+"""Parameter of a log that a client follows; no field to search."""
 
 
 class ExecutionBrief(TypedDict):
@@ -118,10 +119,13 @@ class LogsFound(TypedDict):
 
 
 class ExecutionsApi:
-    """Handlers for executions and their logs."""
+    """Handlers for executions and their results and logs."""
 
-    def __init__(self, executions: Executions, search: Search, replies: Replies, form: SearchForm) -> None:
+    def __init__(
+        self, executions: Executions, results: Results, search: Search, replies: Replies, form: SearchForm
+    ) -> None:
         self._executions = executions
+        self._results = results
         self._search = search
         self._replies = replies
         self._form = form
@@ -169,7 +173,7 @@ class ExecutionsApi:
         self, call: Call, message: str, actor_id: ActorId | None = None, execution_id: ExecutionId | None = None
     ) -> web.StreamResponse:
         """Search the logs that the caller may read, or the one of an execution."""
-        query = self._form.query(call, beside=_FOLLOW if execution_id else None)
+        query = self._form.query(call, beside=FOLLOW if execution_id else None)
         found = await self._search.logs(call.caller, query, actor_id, execution_id)
         shown = [
             self._log(call, log.execution.actor_id, log.execution.id, log.owner, log.text) for log in found.records
@@ -178,19 +182,32 @@ class ExecutionsApi:
 
     async def show(self, call: Call) -> web.StreamResponse:
         """GET /{actor}/executions/{execution}: Show an execution."""
-        execution = await self._executions.get(call.actor.id, _execution_id(call))
+        execution = await self._executions.get(call.actor.id, execution_id_of(call))
         return self._replies.ok(call, self._shown(execution, call), "Actor execution retrieved successfully.")
 
     async def halt(self, call: Call) -> web.StreamResponse:
         """DELETE /{actor}/executions/{execution}: Stop an execution, or cancel one that waits."""
-        execution_id = _execution_id(call)
+        execution_id = execution_id_of(call)
         await self._executions.halt(call.actor.id, execution_id)
         return self._replies.ok(call, None, f"Issued force quit command for execution {execution_id}.")
 
+    async def result(self, call: Call) -> web.StreamResponse:
+        """GET /{actor}/executions/{execution}/results: Take the execution's oldest result."""
+        execution_id = execution_id_of(call)
+        if call.request.method == "HEAD":
+            # Nobody would get what is taken here.
+            await self._results.waiting(call.actor.id, execution_id)
+            return octets(b"")
+        return octets(await self._results.pop(call.actor.id, execution_id) or b"")
+
+    async def posted_result(self, call: Call) -> web.StreamResponse:
+        """POST /{actor}/executions/{execution}/results: Take the oldest result, for clients that ask with POST."""
+        return await self.result(call)
+
     async def log(self, call: Call) -> web.StreamResponse:
         """GET /{actor}/executions/{execution}/logs: Show, or search, what an execution has written so far."""
-        execution_id = _execution_id(call)
-        if self._form.is_asked(call, beside=_FOLLOW):
+        execution_id = execution_id_of(call)
+        if self._form.is_asked(call, beside=FOLLOW):
             await self._executions.get(call.actor.id, execution_id)
             return await self.search_logs(call, "Log search completed successfully.", call.actor.id, execution_id)
         text = await self._executions.log(call.actor.id, execution_id)
@@ -237,5 +254,6 @@ class ExecutionsApi:
         }
 
 
-def _execution_id(call: Call) -> ExecutionId:
+def execution_id_of(call: Call) -> ExecutionId:
+    """The execution that the path names."""
     return ExecutionId(call.parameters["execution"])

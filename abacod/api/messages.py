@@ -21,17 +21,22 @@ from abacod.api.body import (
     read_multipart,
     read_text,
 )
-from abacod.api.calls import ANY_JSON, OCTETS, Call
-from abacod.api.reply import Replies
+from abacod.api.calls import ANY_JSON, OCTETS, Call, Content
+from abacod.api.reply import Replies, octets, page
 from abacod.errors import BadRequest, InvalidMessage
+from abacod.models.execution import Execution
 from abacod.models.message import BINARY_OMITTED, Message
 from abacod.services.environment import is_reserved
 from abacod.services.messages import Messages
+from abacod.services.results import Results
 
 _SUCCESS: Final = "The request was successful"
 _BINARY: Final = "application/octet-stream"
 # Query parameters that are for the server, not for the container.
 _NOT_FOR_CONTAINER: Final = frozenset({"message", "x-nonce"})
+_SYNCHRONOUS: Final = "_abaco_synchronous"
+EXECUTION_HEADER: Final = "Abaco-Execution-Id"
+"""The header of an answer to a synchronous message that names its execution."""
 
 
 class MessageForm(BaseModel):
@@ -44,6 +49,11 @@ class MessageForm(BaseModel):
 
 MESSAGE: Final = (ANY_JSON, MessageForm, OCTETS)
 """What a message may come in."""
+
+
+LOG: Final = Content(
+    ("text/html",), "The log of an execution that a synchronous message waited for, if it sent no result."
+)
 
 
 class MessageLinks(TypedDict):
@@ -87,8 +97,9 @@ class MailboxPurged(TypedDict):
 class MessagesApi:
     """Handlers for mailboxes."""
 
-    def __init__(self, messages: Messages, replies: Replies, *, max_text_bytes: int) -> None:
+    def __init__(self, messages: Messages, results: Results, replies: Replies, *, max_text_bytes: int) -> None:
         self._messages = messages
+        self._results = results
         self._replies = replies
         self._max_text_bytes = max_text_bytes
 
@@ -96,17 +107,25 @@ class MessagesApi:
         """POST /{actor}/messages: Send a message."""
         variables = _variables(call)
         in_query = _named(call.query)
+        synchronous = _is_synchronous(call)
         shown: Any
         if kind_of_body(call.request) == _BINARY and in_query is None:
             shown = BINARY_OMITTED
             chunks = read_chunks(call.request)
             execution = await self._messages.send_binary(
-                call.caller, call.actor, chunks, variables, announced_bytes=call.request.content_length
+                call.caller,
+                call.actor,
+                chunks,
+                variables,
+                announced_bytes=call.request.content_length,
+                synchronous=synchronous,
             )
         else:
             message = await self._message(call, in_query, variables)
             shown = message.shown
-            execution = await self._messages.send(call.caller, call.actor, message)
+            execution = await self._messages.send(call.caller, call.actor, message, synchronous=synchronous)
+        if synchronous:
+            return await call.line.while_held(self._answer(execution))
         result: MessageSent = {
             # Both spellings in this one reply: clients differ (spec/decisions: message reply).
             "execution_id": execution.id,
@@ -119,6 +138,12 @@ class MessagesApi:
             },
         }
         return self._replies.as_is(result, _SUCCESS)
+
+    async def _answer(self, execution: Execution) -> web.StreamResponse:
+        answer = await self._results.answer(execution)
+        response = page(answer.log) if answer.result is None else octets(answer.result)
+        response.headers[EXECUTION_HEADER] = execution.id
+        return response
 
     async def count(self, call: Call) -> web.StreamResponse:
         """GET /{actor}/messages: Count the messages that wait."""
@@ -201,3 +226,8 @@ def _variables(call: Call) -> dict[str, str]:
         if name not in _NOT_FOR_CONTAINER and not is_reserved(name):
             variables.setdefault(name, value)
     return variables
+
+
+def _is_synchronous(call: Call) -> bool:
+    """Whether the sender waits for the answer: `_abaco_synchronous=true`, in any case (spec/actors-api 3.4)."""
+    return next((value for name, value in call.query if name == _SYNCHRONOUS), "").lower() == "true"

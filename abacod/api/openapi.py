@@ -46,6 +46,7 @@ _ERRORS: Final = {
     413: "The body is too long.",
     500: "A defect of abacod; its log has the details.",
     503: "What this needs does not answer at the moment; try again.",
+    504: "What was waited for did not come in time.",
 }
 _HEADERS: Final = {
     401: {"WWW-Authenticate": "The scheme of the credentials."},

@@ -86,6 +86,18 @@ def envelope(result: Any, message: str, *, status: int, kind: Literal["success",
     )
 
 
+def octets(data: bytes) -> web.Response:
+    """A result of an execution, as it was sent."""
+    return web.Response(body=data, content_type="application/octet-stream")
+
+
+def page(text: str) -> web.Response:
+    """Text that clients take for HTML; what a container wrote may do nothing in a browser."""
+    response = web.Response(text=text, content_type="text/html", charset="utf-8")
+    response.headers["Content-Security-Policy"] = "sandbox"
+    return response
+
+
 @overload
 def moment(value: datetime) -> str: ...
 @overload

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from abacod.api.actors import ActorsApi, ActorsFound, ActorShown, Registration, StateShown
 from abacod.api.admin import AdminApi, AdminExecutions, AdminWorkers, BusyActorShown, UtilizationShown
 from abacod.api.aliases import AliasesApi, AliasShown, AliasUpdate, NewAlias
-from abacod.api.calls import ANY_JSON, Need, Route
+from abacod.api.calls import ANY_JSON, OCTETS, Need, Route
 from abacod.api.configs import ConfigFields, ConfigsApi, ConfigShown
 from abacod.api.description import DOCUMENT, PAGE, DescriptionApi
 from abacod.api.executions import ExecutionList, ExecutionsApi, ExecutionsFound, ExecutionShown, LogsFound, LogShown
@@ -22,7 +22,8 @@ from abacod.api.identity import (
     SiteShown,
     TenantShown,
 )
-from abacod.api.messages import MESSAGE, MailboxPurged, MailboxShown, MessagesApi, MessageSent
+from abacod.api.logs import STREAM, LogQuery, LogsApi
+from abacod.api.messages import LOG, MESSAGE, MailboxPurged, MailboxShown, MessagesApi, MessageSent
 from abacod.api.metrics import EXPOSITION, MetricsApi
 from abacod.api.nonces import AliasNonceShown, NewNonce, NoncesApi, NonceShown
 from abacod.api.permissions import Grant, Levels, PermissionsApi
@@ -37,6 +38,7 @@ class Handlers:
     actors: ActorsApi
     messages: MessagesApi
     executions: ExecutionsApi
+    logs: LogsApi
     permissions: PermissionsApi
     aliases: AliasesApi
     nonces: NoncesApi
@@ -69,7 +71,14 @@ def actor_routes(on: Handlers) -> list[Route]:
         Route("POST", "/{actor}/state", on.actors.set_state, Need.UPDATE, takes=ANY_JSON, gives=ActorShown),
         Route("GET", "/{actor}/messages", on.messages.count, Need.READ, gives=MailboxShown, as_is=True),
         Route(
-            "POST", "/{actor}/messages", on.messages.send, Need.EXECUTE, takes=MESSAGE, gives=MessageSent, as_is=True
+            "POST",
+            "/{actor}/messages",
+            on.messages.send,
+            Need.EXECUTE,
+            takes=MESSAGE,
+            gives=(MessageSent, OCTETS, LOG),
+            fails=(504,),
+            as_is=True,
         ),
         Route("DELETE", "/{actor}/messages", on.messages.purge, Need.UPDATE, gives=MailboxPurged, as_is=True),
         Route(
@@ -85,11 +94,13 @@ def actor_routes(on: Handlers) -> list[Route]:
         Route(
             "GET",
             "/{actor}/executions/{execution}/logs",
-            on.executions.log,
+            on.logs.show,
             Need.READ,
-            takes=SearchParameters,
-            gives=LogShown | LogsFound,
+            takes=LogQuery,
+            gives=(LogShown | LogsFound, STREAM),
         ),
+        Route("GET", "/{actor}/executions/{execution}/results", on.executions.result, Need.READ, gives=OCTETS),
+        Route("POST", "/{actor}/executions/{execution}/results", on.executions.posted_result, Need.READ, gives=OCTETS),
         Route("GET", "/{actor}/permissions", on.permissions.list_all, Need.READ, gives=Levels, as_is=True),
         Route("POST", "/{actor}/permissions", on.permissions.grant, Need.UPDATE, takes=Grant, gives=Levels, as_is=True),
         Route(

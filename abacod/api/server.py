@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -11,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from abacod.api.body import Pairs, expects_leave, parse_query
-from abacod.api.calls import PLAIN, Call
+from abacod.api.calls import PLAIN, Call, Route
 from abacod.api.reply import Replies
 from abacod.api.router import Router
 from abacod.clock import Clock
@@ -84,11 +85,9 @@ class Entry:
             # The top of every request: a defect must cost this request only, and its details belong in the log.
             _log.exception("request_crashed", method=request.method, path=request.path)
             response = self._replies.error(AbacoError("Internal server error; the server's log has the details."))
-        if not response.prepared:
-            _allow_origin(request, response)
-            if expects_leave(request) and not request.content.is_eof():
-                # The client was refused without its body, and nobody can tell whether that comes now or another request.
-                response.force_close()
+        if not response.prepared and expects_leave(request) and not request.content.is_eof():
+            # The client was refused without its body, and nobody can tell whether that comes now or another request.
+            response.force_close()
         return response
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -99,9 +98,9 @@ class Entry:
         query = parse_query(raw_query.partition("#")[0])
         demand = route.need.value
         if demand is None:
-            return await route.handler(Call(request, dialect, parameters, query))
+            return await _handled(route, Call(request, dialect, parameters, query))
         caller, named = await self._admitted(request, demand, parameters, query)
-        return await route.handler(Call(request, dialect, parameters, query, caller, named))
+        return await _handled(route, Call(request, dialect, parameters, query, caller, named))
 
     async def _admitted(
         self, request: web.Request, demand: Demand, parameters: Mapping[str, str], query: Pairs
@@ -136,8 +135,23 @@ def application(entry: Entry) -> web.Application:
     """The aiohttp application around the entry. Bodies are bounded by whoever reads them (see `body`)."""
     app = web.Application(handler_args={"max_line_size": _MAX_LINE, "max_field_size": _MAX_LINE})
     # `(?s:…)`: a line feed, too, is no reason to answer without an envelope.
+    app.on_response_prepare.append(_allow_origin)
     app.router.add_route("*", "/{path:(?s:.*)}", entry.serve, expect_handler=_leave_waiting)
     return app
+
+
+async def _handled(route: Route, call: Call) -> web.StreamResponse:
+    """The handler's answer. If the client hangs up, the handler goes on to its end all the same."""
+    work = asyncio.ensure_future(route.handler(call))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if call.request.transport is None:
+            call.line.hang_up()
+        else:
+            # The connection stands: it is the daemon that stops.
+            work.cancel()
+        raise
 
 
 async def _leave_waiting(_: web.Request) -> None:
@@ -182,11 +196,10 @@ def _preflight(request: web.Request) -> web.Response:
     asked = request.headers.get("Access-Control-Request-Headers")
     if asked:
         response.headers["Access-Control-Allow-Headers"] = asked
-    _allow_origin(request, response)
     return response
 
 
-def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
+async def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
     origin = request.headers.get("Origin")
     response.headers["Access-Control-Allow-Origin"] = origin or "*"
     if origin:

@@ -18,6 +18,7 @@ from abacod.services.engine_watch import EngineWatch
 from abacod.services.executor import Executor
 from abacod.services.janitor import Janitor
 from abacod.services.loops import Background, Periodic
+from abacod.services.news import News
 from abacod.services.pools import Pools
 from abacod.services.recovery import Recovery
 from abacod.services.retirement import Retirement
@@ -40,6 +41,7 @@ class Core:
     tokens: Tokens
     seal: Seal
     mailboxes: Mailboxes
+    news: News
     engine: EngineWatch
     api_server: ApiServer
     executor: Executor
@@ -55,8 +57,9 @@ def make_core(
     tokens = Tokens(SigningKey.at(settings.signing_key_path), settings.auth, settings.public_url, clock)
     seal = Seal.at(settings.sealing_key_path)
     mailboxes = Mailboxes(database)
+    news = News()
     engine = EngineWatch(runtime, settings.engine, clock)
-    settlement = Settlement(database, settings.logs, clock, messages_dir, metrics)
+    settlement = Settlement(database, settings.logs, clock, messages_dir, metrics, news=news)
     api_server = ApiServer(runtime, engine, settings, open_door)
     executor = Executor(
         database,
@@ -65,8 +68,10 @@ def make_core(
         tokens,
         seal,
         engine,
+        news=news,
         runs=settings.runs,
         logs=settings.logs,
+        results=settings.results,
         clock=clock,
         api_server=api_server.url,
         messages_dir=messages_dir,
@@ -86,7 +91,7 @@ def make_core(
         clock=clock,
         messages_dir=messages_dir,
     )
-    return Core(metrics, database, tokens, seal, mailboxes, engine, api_server, executor, pools, recovery)
+    return Core(metrics, database, tokens, seal, mailboxes, news, engine, api_server, executor, pools, recovery)
 
 
 def make_actors(settings: Settings, clock: Clock, core: Core, background: Background) -> Actors:
@@ -94,6 +99,7 @@ def make_actors(settings: Settings, clock: Clock, core: Core, background: Backgr
         core.database,
         core.mailboxes,
         core.pools,
+        news=core.news,
         runs=settings.runs,
         workers=settings.workers,
         clock=clock,

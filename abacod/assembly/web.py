@@ -14,6 +14,7 @@ from abacod.api.description import DescriptionApi
 from abacod.api.executions import ExecutionsApi
 from abacod.api.health import HealthApi
 from abacod.api.identity import IdentityApi
+from abacod.api.logs import LogsApi
 from abacod.api.messages import MessagesApi
 from abacod.api.metrics import MetricsApi
 from abacod.api.nonces import NoncesApi
@@ -34,11 +35,13 @@ from abacod.services.actors import Actors
 from abacod.services.aliases import Aliases
 from abacod.services.configs import Configs
 from abacod.services.executions import Executions
+from abacod.services.follow import LogFollowers
 from abacod.services.gauges import Gauges
 from abacod.services.loops import Background
 from abacod.services.messages import Messages
 from abacod.services.nonces import Nonces
 from abacod.services.overview import Overview
+from abacod.services.results import Results
 from abacod.services.search import Search
 from abacod.services.sharing import Sharing
 from abacod.services.status import Status
@@ -66,6 +69,7 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         core.database,
         core.mailboxes,
         clock,
+        news=core.news,
         messages_dir=settings.messages_dir,
         max_binary_bytes=settings.server.max_body_bytes,
     )
@@ -74,13 +78,18 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         core.mailboxes,
         core.executor,
         clock,
+        news=core.news,
         list_limit=settings.server.list_limit,
         spawn=background.spawn,
     )
+    results = Results(
+        core.database, executions, core.news, clock, synchronous_seconds=settings.server.synchronous_limit_seconds
+    )
+    followers = LogFollowers(core.database, core.executor, core.news, clock)
     actors_api = ActorsApi(
         actors, search, status, replies, form, max_text_bytes=limit, default_token=settings.runs.default_token
     )
-    executions_api = ExecutionsApi(executions, search, replies, form)
+    executions_api = ExecutionsApi(executions, results, search, replies, form)
     workers_api = WorkersApi(
         Workers(core.pools, settings.workers, settings.compat),
         search,
@@ -101,8 +110,9 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
     nonces = Nonces(core.database, core.seal, clock)
     handlers = Handlers(
         actors=actors_api,
-        messages=MessagesApi(messages, replies, max_text_bytes=limit),
+        messages=MessagesApi(messages, results, replies, max_text_bytes=limit),
         executions=executions_api,
+        logs=LogsApi(executions_api, executions, followers, form),
         permissions=PermissionsApi(Sharing(core.database), replies, max_text_bytes=limit),
         nonces=NoncesApi(nonces, replies, max_text_bytes=limit),
         aliases=AliasesApi(Aliases(core.database), replies, max_text_bytes=limit),
@@ -125,4 +135,11 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
     tables = actor_routes(handlers), other_routes(handlers)
     router = Router(*tables)
     entry = Entry(router, accounts, access, nonces, replies, clock, core.metrics.request_served)
-    return application(entry)
+    app = application(entry)
+
+    async def end_waits(_: web.Application) -> None:
+        core.news.close()
+
+    # Before the server waits for open requests: those that wait for executions would keep it for long.
+    app.on_shutdown.append(end_waits)
+    return app

@@ -44,6 +44,11 @@ class Mailbox:
         # A message may be fetched a moment before its own bell.
         return max(0, self._waiting)
 
+    @property
+    def in_hand(self) -> frozenset[ExecutionId]:
+        """The executions whose messages were taken and are neither settled nor put back."""
+        return frozenset(self._in_hand)
+
     def ring(self) -> None:
         """One more message is in the store."""
         self._waiting += 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Mapping
+import tarfile
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -95,6 +97,12 @@ class Container:
             raise
         return Seen(data["Id"], data["State"])
 
+    async def add_link(self, path: str, target: str) -> None:
+        """Make a symbolic link at `path` in it, before its start; raises `EngineRefused`."""
+        with self._engine.client() as client:
+            unpack: Callable[[str, bytes], Awaitable[None]] = client.containers.container(self.name).put_archive
+            await unpack("/", _archived_link(path, target))
+
     async def start(self) -> None:
         """Start it; raises `EngineRefused`."""
         with self._engine.client() as client:
@@ -150,6 +158,15 @@ def not_started(error: EngineRefused) -> RunNotStarted:
     if hopeless and not passing:
         return RunRejected(f"The engine refuses to start the container: {error.message}")
     return StartFailed(f"The engine failed to start the container: {error.message}")
+
+
+def _archived_link(path: str, target: str) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo(path.lstrip("/"))
+        entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, target, 0o777
+        tar.addfile(entry)
+    return archive.getvalue()
 
 
 def _moment(text: str | None) -> datetime | None:

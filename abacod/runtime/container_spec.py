@@ -31,11 +31,14 @@ def container_name(execution_id: ExecutionId) -> str:
     return f"abacod-{execution_id}"
 
 
-def create_config(spec: RunSpec, settings: EngineSettings, *, instance: str, engine_socket: str) -> dict[str, Any]:
+def create_config(
+    spec: RunSpec, settings: EngineSettings, *, instance: str, engine_socket: str, results: Mount | None = None
+) -> dict[str, Any]:
     """The body of the engine's create request for `spec` (spec/actors-api 5).
 
     `instance` is the id of the data directory; `engine_socket` is the engine's socket on the host, which privileged
-    containers get. There are no arguments, no terminal and no standard input (5.6).
+    containers get; `results` is the mount through which results are sent. There are no arguments, no terminal and no
+    standard input (5.6).
     """
     config: dict[str, Any] = {
         "Image": normalised(spec.image),
@@ -52,16 +55,16 @@ def create_config(spec: RunSpec, settings: EngineSettings, *, instance: str, eng
         "AttachStdin": False,
         "AttachStdout": True,
         "AttachStderr": True,
-        "HostConfig": _host_config(spec, settings, engine_socket),
+        "HostConfig": _host_config(spec, settings, engine_socket, results),
     }
     if spec.user is not None:
         config["User"] = spec.user
     return config
 
 
-def _host_config(spec: RunSpec, settings: EngineSettings, engine_socket: str) -> dict[str, Any]:
+def _host_config(spec: RunSpec, settings: EngineSettings, engine_socket: str, results: Mount | None) -> dict[str, Any]:
     host: dict[str, Any] = {
-        "Mounts": _mounts(spec, engine_socket),
+        "Mounts": _mounts(spec, engine_socket, results),
         "NetworkMode": settings.network,
         "PidsLimit": settings.pids_limit,
         # Logs are read back from the engine after a lost connection, whatever log driver it is set to otherwise.
@@ -83,8 +86,10 @@ def _host_config(spec: RunSpec, settings: EngineSettings, engine_socket: str) ->
     return host
 
 
-def _mounts(spec: RunSpec, engine_socket: str) -> list[dict[str, Any]]:
+def _mounts(spec: RunSpec, engine_socket: str, results: Mount | None) -> list[dict[str, Any]]:
     mounts = list(spec.mounts)
+    if results is not None:
+        mounts.append(results)
     if spec.binary_message is not None:
         mounts.append(Mount(str(spec.binary_message), BINARY_MESSAGE, "ro"))
     if spec.privileged and all(mount.container_path != _ENGINE_SOCKET for mount in mounts):

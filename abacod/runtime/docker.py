@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -14,6 +15,7 @@ from abacod.clock import Clock
 from abacod.config import EngineEnvironment, EngineSettings, RunSettings
 from abacod.errors import EngineUnavailable, RunLost, RunNotStarted
 from abacod.ids import ExecutionId
+from abacod.models.actor import Mount
 from abacod.runtime.container import Container, not_created, not_started
 from abacod.runtime.container_spec import EXECUTION_LABEL, INSTANCE_LABEL, container_name, create_config
 from abacod.runtime.engine import Engine, EngineRefused
@@ -21,6 +23,7 @@ from abacod.runtime.follow import Follower
 from abacod.runtime.images import Images
 from abacod.runtime.logstream import attached
 from abacod.runtime.networks import gateway_of
+from abacod.runtime.results import SOCKET, SOCKET_IN_DIRECTORY, ResultsSockets
 from abacod.runtime.run import FoundRun, FoundState, Outcome, RunSink, RunSpec
 
 logger = structlog.get_logger()
@@ -52,9 +55,12 @@ class DockerRuntime:
         *,
         instance: str,
         environment: EngineEnvironment,
+        runs_dir: Path,
     ) -> None:
+        """`runs_dir` is where the results sockets lie, made if it is missing."""
         self._engine = Engine(engine, environment, clock)
         self._images = Images(self._engine)
+        self._results = ResultsSockets(runs_dir)
         self._clock = clock
         self._instance = instance
         self._grace = runs.stop_grace_seconds
@@ -75,25 +81,28 @@ class DockerRuntime:
         """See `Runtime.run`. A run that is halted before its start is started and stopped at once."""
         container = self._container(spec.execution_id)
         with self._noted(spec.execution_id):
-            await self._create(spec, container)
-            try:
-                await sink.starting()
-            except Exception:
-                # Whatever kept it from being started: nothing of it may stay.
-                await self._remove_unstarted(container)
-                raise
-            return await self._start_and_follow(spec, container, sink)
+            async with self._results.made(spec.execution_id, sink):
+                await self._create(spec, container)
+                try:
+                    await self._link_results(spec, container)
+                    await sink.starting()
+                except Exception:
+                    # Whatever kept it from being started: nothing of it may stay.
+                    await self._remove_unstarted(container)
+                    raise
+                return await self._start_and_follow(spec, container, sink)
 
     async def resume(self, execution_id: ExecutionId, sink: RunSink, *, time_limit: float | None) -> Outcome:
         """See `Runtime.resume`. An engine that goes away meanwhile is waited for; one that is away now is not."""
         container = self._container(execution_id)
-        with _refusals_are_absence():
-            seen = await container.look()
-        if seen.never_started:
-            raise RunLost("The container was never started.")
-        if time_limit is not None and seen.started_at is not None:
-            time_limit -= (self._clock.now() - seen.started_at).total_seconds()
-        return await self._follower(container, sink).to_end(None, time_limit)
+        async with self._results.taken_up(execution_id, sink):
+            with _refusals_are_absence():
+                seen = await container.look()
+            if seen.never_started:
+                raise RunLost("The container was never started.")
+            if time_limit is not None and seen.started_at is not None:
+                time_limit -= (self._clock.now() - seen.started_at).total_seconds()
+            return await self._follower(container, sink).to_end(None, time_limit)
 
     async def halt(self, execution_id: ExecutionId) -> None:
         """See `Runtime.halt`. Returns when the container has ended."""
@@ -117,10 +126,12 @@ class DockerRuntime:
                     return
             await container.remove()
         except RunLost:
-            return
+            pass
         except EngineRefused as error:
             # The engine answers, but cannot remove this one now. `found` goes on to report it, for another try.
             logger.warning("container_left", container=container.name, reason=error.message)
+            return
+        self._results.remove(execution_id)
 
     async def found(self) -> list[FoundRun]:
         """See `Runtime.found`. A container whose start failed was never started."""
@@ -149,6 +160,12 @@ class DockerRuntime:
             return None
         return gateway_of(shown)
 
+    async def sweep(self) -> None:
+        """See `Runtime.sweep`: directories of results sockets without a container."""
+        # Before the look at the engine: a directory is made before its container.
+        left = self._results.left()
+        self._results.remove_others(left, {run.execution_id for run in await self.found()})
+
     async def close(self) -> None:
         """Close the connections to the engine. Containers go on."""
         await self._engine.close()
@@ -169,7 +186,31 @@ class DockerRuntime:
             self._halted.discard(execution_id)
 
     async def _create(self, spec: RunSpec, container: Container) -> None:
-        config = create_config(spec, self._engine.settings, instance=self._instance, engine_socket=self._engine.socket)
+        mounts = {
+            "link": self._results.directory_mount(spec.execution_id),
+            "mount": self._results.socket_mount(spec.execution_id),
+        }
+        await self._create_with(spec, container, mounts.get(self._engine.settings.results_socket))
+
+    async def _link_results(self, spec: RunSpec, container: Container) -> None:
+        """Put a link to the results socket in its place; where an engine refuses that, mount the socket there."""
+        if self._engine.settings.results_socket != "link":
+            return
+        try:
+            await container.add_link(SOCKET, SOCKET_IN_DIRECTORY)
+        except EngineRefused as error:
+            logger.warning("results_link_refused", container=container.name, reason=error.message)
+            await container.remove(force=False)
+            await self._create_with(spec, container, self._results.socket_mount(spec.execution_id))
+
+    async def _create_with(self, spec: RunSpec, container: Container, results: Mount | None) -> None:
+        config = create_config(
+            spec,
+            self._engine.settings,
+            instance=self._instance,
+            engine_socket=self._engine.socket,
+            results=results,
+        )
         for last in (False, True):
             try:
                 with self._engine.client() as client:

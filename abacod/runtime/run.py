@@ -6,15 +6,18 @@ failed to run it raises, and there is no outcome.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from abacod.ids import ActorId, ExecutionId, TenantId, WorkerId
 from abacod.models.actor import Mount
+
+MAX_RESULT_BYTES: Final = 131_072
+"""The largest result (seeds: Sending binary from execution)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,13 @@ class RunSink(Protocol):
         """What was reported of the log so far comes again from its beginning (after a lost connection)."""
         ...
 
+    async def results(self, data: Sequence[bytes]) -> None:
+        """More results of the container, each up to `MAX_RESULT_BYTES`, in order; returns once they are on disk.
+
+        No more of them are read until then, so that a container which sends faster than the disk writes has to wait.
+        """
+        ...
+
 
 class FoundState(Enum):
     """What became of a container found on the engine."""
@@ -111,19 +121,21 @@ class Runtime(Protocol):
         """Create the container, tell the sink, start it, and follow it to its end.
 
         Once the container is started the call outlasts an engine that goes away: it waits for it and goes on. The ended
-        container stays until `discard`. When cancelled, the container is left as it is.
+        container stays until `discard`. When cancelled, the container is left as it is. All results that the container sent
+        are with the sink before the outcome; what is larger than `MAX_RESULT_BYTES` is dropped.
 
         Raises:
             RunNotStarted: the container was not started; nothing of it is left.
             EngineUnavailable: the engine went away before the start; nothing ran.
             RunLost: the container vanished.
+            StorageUnavailable: there is no room for the results socket; nothing ran.
         """
         ...
 
     async def resume(self, execution_id: ExecutionId, sink: RunSink, *, time_limit: float | None) -> Outcome:
-        """Follow a container that was started earlier to its end, its log from the beginning.
+        """Follow a container that was started earlier to its end, its log from the beginning; it can send results again.
 
-        `time_limit` counts from the container's start. Raises `RunLost` as `run`.
+        `time_limit` counts from the container's start. Raises `RunLost` and `StorageUnavailable` as `run`.
         """
         ...
 
@@ -144,6 +156,10 @@ class Runtime(Protocol):
 
         Whether the daemon's machine has that address is another question: a rootless engine has a network of its own.
         """
+        ...
+
+    async def sweep(self) -> None:
+        """Remove what was made on this machine for containers that are not there any more."""
         ...
 
     async def close(self) -> None:

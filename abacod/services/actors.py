@@ -22,9 +22,10 @@ from abacod.queue.mailboxes import Mailboxes
 from abacod.services.access import link_targets, permitted_actor
 from abacod.services.environment import VALUE_STYLES, text_of
 from abacod.services.mounts import mounts_for
+from abacod.services.news import News
 from abacod.services.pools import Pools
 from abacod.services.registration import check_definition, check_link, parse_schedule
-from abacod.store import actors, aliases, executions, logs, messages, users
+from abacod.store import actors, aliases, executions, logs, messages, results, users
 from abacod.store.database import Database, Transaction
 
 # How long a delete request waits for running executions to be stopped, in seconds (spec/actors-api 2.4).
@@ -46,6 +47,7 @@ class Actors:
         mailboxes: Mailboxes,
         pools: Pools,
         *,
+        news: News,
         runs: RunSettings,
         workers: WorkerSettings,
         clock: Clock,
@@ -55,6 +57,7 @@ class Actors:
         self._database = database
         self._mailboxes = mailboxes
         self._pools = pools
+        self._news = news
         self._runs = runs
         self._workers = workers
         self._clock = clock
@@ -131,7 +134,9 @@ class Actors:
             actors.set_status(tx, actor.id, ActorStatus.SHUTTING_DOWN, "")
             return self._drop_waiting(tx, actor.id)
 
-        self._mailboxes.of(actor.id).forget(await self._database.write(shut_down))
+        dropped = await self._database.write(shut_down)
+        self._mailboxes.of(actor.id).forget(dropped)
+        self._news.tell_all(dropped)
         if await self._ended(actor):
             return True
         self._spawn(self._finish_deletion(actor), f"delete-{actor.id}")
@@ -210,18 +215,20 @@ class Actors:
 
     async def _ended(self, actor: Actor) -> bool:
 
-        def remove(tx: Transaction) -> None:
+        def remove(tx: Transaction) -> list[ExecutionId]:
             # What an ending worker put back.
-            self._drop_waiting(tx, actor.id)
+            dropped = self._drop_waiting(tx, actor.id)
             logs.remove_of_actor(tx, actor.id)
+            results.remove_of_actor(tx, actor.id)
             for alias in aliases.of_actor(tx, actor.id):
                 aliases.delete(tx, alias)
             actors.delete(tx, actor.id)
+            return dropped
 
         try:
             if not await self._pools.close(actor.id, _DELETE_WAIT):
                 return False
-            await self._database.write(remove)
+            self._news.tell_all(await self._database.write(remove))
         except Unavailable as error:
             _log.warning("deletion_delayed", actor=actor.id, error=error.message)
             return False

@@ -16,6 +16,7 @@ from abacod.models.execution import Execution, ExecutionSummary, Totals
 from abacod.models.states import ExecutionStatus
 from abacod.queue.mailboxes import Mailboxes
 from abacod.services.executor import Executor
+from abacod.services.news import News
 from abacod.services.progress import decode
 from abacod.store import executions, logs, messages
 from abacod.store.database import Database, Transaction
@@ -33,6 +34,7 @@ class Executions:
         executor: Executor,
         clock: Clock,
         *,
+        news: News,
         list_limit: int,
         spawn: Callable[[Coroutine[Any, Any, None], str], object],
     ) -> None:
@@ -41,6 +43,7 @@ class Executions:
         self._mailboxes = mailboxes
         self._executor = executor
         self._clock = clock
+        self._news = news
         self._list_limit = list_limit
         self._spawn = spawn
 
@@ -105,6 +108,7 @@ class Executions:
         status = await self._database.write(cancel)
         if status is ExecutionStatus.SUBMITTED:
             self._mailboxes.of(actor_id).forget([execution_id])
+            self._news.tell(execution_id)
         return status
 
     async def _stop(self, execution_id: ExecutionId) -> None:

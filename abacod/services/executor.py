@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from abacod.clock import Clock
-from abacod.config import LogSettings, RunSettings
+from abacod.config import LogSettings, ResultSettings, RunSettings
 from abacod.errors import EngineUnavailable, IllegalTransition, RunLost, RunNotStarted, SealBroken, TooLarge
 from abacod.ids import ExecutionId, WorkerId, new_worker_id
 from abacod.models.actor import Actor
@@ -24,6 +24,7 @@ from abacod.runtime.run import RunSpec, Runtime
 from abacod.services.configs import config_text
 from abacod.services.engine_watch import EngineWatch
 from abacod.services.environment import ValueStyle, environment, run_spec, time_limit
+from abacod.services.news import News
 from abacod.services.progress import Progress
 from abacod.services.sealing import Seal
 from abacod.services.settle import Settlement
@@ -56,8 +57,10 @@ class Executor:
         seal: Seal,
         engine: EngineWatch,
         *,
+        news: News,
         runs: RunSettings,
         logs: LogSettings,
+        results: ResultSettings,
         clock: Clock,
         api_server: Callable[[], Awaitable[str]],
         messages_dir: Path,
@@ -69,8 +72,10 @@ class Executor:
         self._tokens = tokens
         self._seal = seal
         self._engine = engine
+        self._news = news
         self._runs = runs
         self._logs = logs
+        self._results = results
         self._clock = clock
         self._api_server = api_server
         self._messages_dir = messages_dir
@@ -183,12 +188,22 @@ class Executor:
 
     @contextmanager
     def _following(self, execution_id: ExecutionId, worker_id: WorkerId) -> Iterator[Progress]:
-        progress = Progress(execution_id, worker_id, self._database, self._logs, self._clock)
+        progress = Progress(
+            execution_id,
+            worker_id,
+            self._database,
+            self._logs,
+            self._clock,
+            kept_results=self._results,
+            news=self._news,
+        )
         self._live[execution_id] = progress
         try:
             yield progress
         finally:
             del self._live[execution_id]
+            # Who follows the log finds the end of it on disk from now on.
+            self._news.tell(execution_id)
 
     async def _not_started(self, actor: Actor, message: Queued, error: RunNotStarted, progress: Progress) -> Next:
         """Let the message wait for another try, or end its execution: never the actor's other messages (4.6)."""

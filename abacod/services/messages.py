@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from abacod.clock import Clock
-from abacod.errors import ActorShuttingDown, InvalidField, InvalidMessage, StorageUnavailable, TooLarge
+from abacod.errors import ActorShuttingDown, InvalidField, InvalidMessage, MailboxBusy, StorageUnavailable, TooLarge
 from abacod.ids import ActorId, ExecutionId, new_execution_id
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
@@ -19,12 +19,16 @@ from abacod.models.states import ActorStatus, ExecutionStatus
 from abacod.models.user import Caller
 from abacod.queue.mailboxes import Mailboxes
 from abacod.services.environment import is_reserved
+from abacod.services.news import News
 from abacod.services.registration import environment_problem
 from abacod.store import actors, executions, messages, users
 from abacod.store.database import Database, Transaction
 
 # Longest text that still fits into `MSG=…` with its closing NUL, in bytes.
 _MAX_TEXT: Final = MAX_ENVIRONMENT_STRING_BYTES - len("MSG=") - 1
+
+# A synchronous message is refused when more than that many messages wait (seeds: Synchronous Messaging).
+_MOST_WAITING: Final = 3
 
 
 class Messages:
@@ -36,19 +40,24 @@ class Messages:
         mailboxes: Mailboxes,
         clock: Clock,
         *,
+        news: News,
         messages_dir: Path,
         max_binary_bytes: int,
     ) -> None:
         self._database = database
         self._mailboxes = mailboxes
         self._clock = clock
+        self._news = news
         self._messages_dir = messages_dir
         self._max_binary_bytes = max_binary_bytes
 
-    async def send(self, caller: Caller, actor: Actor, message: Message) -> Execution:
+    async def send(self, caller: Caller, actor: Actor, message: Message, *, synchronous: bool = False) -> Execution:
         """Put a text or JSON message into the actor's mailbox; returns once that is on disk.
 
+        The sender of a `synchronous` message is going to wait for its execution.
+
         Raises:
+            MailboxBusy: the message is synchronous, and more than three wait already (spec/actors-api 3.4).
             TooLarge: the text does not fit into a container's environment (spec/decisions).
             InvalidMessage: the text has a NUL character, which no environment can hold.
             InvalidField: a query parameter cannot be an environment variable.
@@ -62,7 +71,7 @@ class Messages:
             )
         if "\0" in text:
             raise InvalidMessage("The message contains a NUL character; send it as application/octet-stream instead.")
-        return await self._accept(caller, actor, message, new_execution_id())
+        return await self._accept(caller, actor, message, new_execution_id(), synchronous=synchronous)
 
     async def send_binary(
         self,
@@ -72,6 +81,7 @@ class Messages:
         variables: Mapping[str, str],
         *,
         announced_bytes: int | None = None,
+        synchronous: bool = False,
     ) -> Execution:
         """As `send`, for bytes of any size up to the setting, which go to a file and never lie in memory as a whole.
 
@@ -89,7 +99,7 @@ class Messages:
             path.unlink(missing_ok=True)
             raise
         try:
-            return await self._accept(caller, actor, message, execution_id)
+            return await self._accept(caller, actor, message, execution_id, synchronous=synchronous)
         except Exception:
             # Not when cancelled: the message is recorded nevertheless.
             path.unlink(missing_ok=True)
@@ -113,14 +123,19 @@ class Messages:
         for execution_id in removed:
             (self._messages_dir / execution_id).unlink(missing_ok=True)
 
-    async def _accept(self, caller: Caller, actor: Actor, message: Message, execution_id: ExecutionId) -> Execution:
+    async def _accept(
+        self, caller: Caller, actor: Actor, message: Message, execution_id: ExecutionId, *, synchronous: bool
+    ) -> Execution:
         _check_variables(message.environment)
         received = self._clock.now()
+        in_hand = self._mailboxes.of(actor.id).in_hand
 
         def record(tx: Transaction) -> Execution:
             status = actors.status_of(tx, actor.id)
             if status is None or status is ActorStatus.SHUTTING_DOWN:
                 raise ActorShuttingDown
+            if synchronous and messages.waiting_count(tx, actor.id, in_hand) > _MOST_WAITING:
+                raise MailboxBusy
             account = users.find(tx, caller.tenant, caller.username) if actor.definition.run_as_executor else None
             execution = Execution(
                 id=execution_id,
@@ -148,6 +163,7 @@ class Messages:
     async def _dropped(self, empty: Callable[[Transaction], list[ExecutionId]], actor_id: ActorId) -> list[ExecutionId]:
         removed = await self._database.write(empty)
         self._mailboxes.of(actor_id).forget(removed)
+        self._news.tell_all(removed)
         return removed
 
     def _too_large(self) -> TooLarge:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import codecs
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
 from abacod.clock import Clock
-from abacod.config import LogSettings
+from abacod.config import LogSettings, ResultSettings
 from abacod.errors import StorageUnavailable
 from abacod.ids import ExecutionId, WorkerId
-from abacod.store import executions, logs, messages
+from abacod.services.news import News
+from abacod.store import executions, logs, messages, results
 from abacod.store.database import Database, Transaction
 
 TRUNCATED: Final = " LOG LIMIT EXCEEDED; this execution log was TRUNCATED!"
@@ -21,14 +23,28 @@ TRUNCATED: Final = " LOG LIMIT EXCEEDED; this execution log was TRUNCATED!"
 # Output gathered in memory before it is written, in bytes.
 _PIECE: Final = 65_536
 
+# Pause before results are written again after the database refused, in seconds.
+_STORAGE_PAUSE: Final = 1.0
+
 _log = structlog.get_logger()
 
 
 class Progress:
-    """The sink of one run: marks the start on disk and keeps the log, in pieces on disk and the newest in memory."""
+    """The sink of one run.
+
+    Marks the start on disk, keeps the log, in pieces on disk and the newest in memory, and stores results.
+    """
 
     def __init__(
-        self, execution_id: ExecutionId, worker_id: WorkerId, database: Database, settings: LogSettings, clock: Clock
+        self,
+        execution_id: ExecutionId,
+        worker_id: WorkerId,
+        database: Database,
+        settings: LogSettings,
+        clock: Clock,
+        *,
+        kept_results: ResultSettings,
+        news: News,
     ) -> None:
         self.execution_id = execution_id
         self.started_at: datetime | None = None
@@ -36,6 +52,9 @@ class Progress:
         self._database = database
         self._settings = settings
         self._clock = clock
+        self._kept_results = kept_results
+        self._news = news
+        self._results_full = False
         self._stored = 0
         self._tail = bytearray()
         self._truncated = False
@@ -56,12 +75,14 @@ class Progress:
 
         await self._database.write(mark)
         self.started_at = moment
+        self._news.tell(self.execution_id)
 
     async def log(self, data: bytes) -> None:
         """Keep more output, up to the limit; what comes behind the limit is dropped."""
         room = self._settings.max_bytes - self._stored - len(self._tail)
         self._truncated = self._truncated or len(data) > room
         self._tail += data[: max(0, room)]
+        self._news.tell(self.execution_id)
         due = self._clock.monotonic() - self._flushed_at >= self._settings.flush_seconds
         if len(self._tail) >= _PIECE or (due and self._tail):
             await self._flush()
@@ -73,6 +94,33 @@ class Progress:
         self._truncated = False
         self._forget_stored = True
 
+    async def results(self, data: Sequence[bytes]) -> None:
+        """Store results, as many as the limit allows; returns once they are on disk, however long that takes."""
+        now = self._clock.now()
+
+        def store(tx: Transaction) -> int:
+            return results.append(
+                tx,
+                self.execution_id,
+                data,
+                now=now,
+                expires=now + timedelta(seconds=self._kept_results.ttl_seconds),
+                limit=self._kept_results.max_per_execution,
+            )
+
+        while True:
+            try:
+                kept = await self._database.write(store)
+                break
+            except StorageUnavailable as error:
+                _log.error("results_not_stored", execution=self.execution_id, error=error.message)
+                await self._clock.sleep(_STORAGE_PAUSE)
+        if kept < len(data) and not self._results_full:
+            _log.warning("results_full", execution=self.execution_id, dropped=len(data) - kept, bytes=len(data[kept]))
+        # A container that goes on sending is not to fill the log.
+        self._results_full = kept < len(data)
+        self._news.tell(self.execution_id)
+
     def finish(self, tx: Transaction) -> None:
         """Write the rest of the log and, if it was cut, the notice; part of the transaction that settles the execution."""
         self._store(tx, self.snapshot()[1])
@@ -80,6 +128,14 @@ class Progress:
     def snapshot(self) -> tuple[int, bytes]:
         """How many bytes of the log are on disk, and the bytes behind them."""
         return self._stored, bytes(self._tail) + (TRUNCATED.encode() if self._truncated else b"")
+
+    def behind(self, position: int) -> bytes | None:
+        """What has come of the log from `position` on; None if that is on disk already."""
+        if position < self._stored:
+            return None
+        offset = position - self._stored
+        notice = TRUNCATED.encode() if self._truncated else b""
+        return bytes(self._tail[offset:]) + notice[max(0, offset - len(self._tail)) :]
 
     async def _flush(self) -> None:
         piece = bytes(self._tail)

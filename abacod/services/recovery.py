@@ -129,3 +129,4 @@ class Recovery:
             execution = await self._database.read(partial(executions.find, execution_id=run.execution_id))
             if execution is None or execution.status.ended:
                 await self._runtime.discard(run.execution_id)
+        await self._runtime.sweep()

@@ -17,6 +17,7 @@ from abacod.ids import ExecutionId
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
 from abacod.runtime.run import Outcome
+from abacod.services.news import News
 from abacod.services.progress import Progress
 from abacod.store import executions, messages
 from abacod.store.database import Database, Transaction
@@ -52,12 +53,15 @@ class Settlement:
         clock: Clock,
         messages_dir: Path,
         observer: Observer | None = None,
+        *,
+        news: News,
     ) -> None:
         self._observer = observer
         self._database = database
         self._settings = settings
         self._clock = clock
         self._messages_dir = messages_dir
+        self._news = news
 
     async def complete(self, execution: Execution, actor: Actor | None, outcome: Outcome, progress: Progress) -> None:
         """The container ended, whatever its exit code.
@@ -125,11 +129,14 @@ class Settlement:
         pause = _FIRST_RETRY
         while True:
             try:
-                return await self._database.write(settle)
+                settled = await self._database.write(settle)
             except StorageUnavailable as error:
                 _log.error("execution_not_settled", execution=execution_id, error=error.message)
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, _LAST_RETRY)
+            else:
+                self._news.tell(execution_id)
+                return settled
 
     def _remove_file(self, execution_id: ExecutionId) -> None:
         (self._messages_dir / execution_id).unlink(missing_ok=True)

@@ -31,6 +31,20 @@ def whole(tx: sqlite3.Connection, execution_id: ExecutionId, now: datetime) -> b
     return b"".join(row["data"] for row in rows)
 
 
+def behind(tx: sqlite3.Connection, execution_id: ExecutionId, position: int, now: datetime) -> bytes:
+    """What is stored of the log from `position` on, to the end of one piece; empty if nothing is, or its time has passed."""
+    row = tx.execute(
+        """
+        SELECT position, data FROM log_pieces
+        WHERE execution_id = :id AND position <= :position AND NOT EXISTS (
+          SELECT 1 FROM executions WHERE id = :id AND log_expires_ms <= :now)
+        ORDER BY position DESC LIMIT 1
+        """,
+        {"id": execution_id, "position": position, "now": to_ms(now)},
+    ).fetchone()
+    return b"" if row is None else bytes(row["data"][position - row["position"] :])
+
+
 def remove(tx: sqlite3.Connection, execution_id: ExecutionId) -> None:
     """Forget the log of one execution."""
     tx.execute("DELETE FROM log_pieces WHERE execution_id = ?", (execution_id,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Collection
 
 from abacod.ids import ActorId, ExecutionId
 from abacod.models.message import Message, Queued
@@ -36,6 +37,18 @@ def waiting_counts(tx: sqlite3.Connection) -> dict[ActorId, int]:
     """How many messages wait, for every actor that has any."""
     rows = tx.execute("SELECT actor_id, count(*) AS waiting FROM messages WHERE started = 0 GROUP BY actor_id")
     return {ActorId(row["actor_id"]): row["waiting"] for row in rows}
+
+
+def waiting_count(tx: sqlite3.Connection, actor_id: ActorId, in_hand: Collection[ExecutionId]) -> int:
+    """How many messages of the actor wait, without those that workers have `in_hand` and are about to start."""
+    row = tx.execute(
+        """
+        SELECT count(*) AS waiting FROM messages
+        WHERE actor_id = ? AND started = 0 AND execution_id NOT IN (SELECT value FROM json_each(?))
+        """,
+        (actor_id, json.dumps(list(in_hand))),
+    ).fetchone()
+    return int(row["waiting"])
 
 
 def mark_started(tx: sqlite3.Connection, execution_id: ExecutionId) -> None:

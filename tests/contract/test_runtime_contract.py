@@ -4,93 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import uuid
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import pytest
 
-from abacod.clock import SystemClock
-from abacod.config import EngineSettings, RunSettings, engine_environment
 from abacod.errors import IllegalTransition, ImageMissing, RunLost, RunNotStarted, RunRejected
-from abacod.ids import ActorId, ExecutionId, TenantId, new_actor_id, new_execution_id, new_worker_id
+from abacod.ids import new_execution_id
 from abacod.models.actor import Mount
-from abacod.runtime.docker import DockerRuntime
-from abacod.runtime.run import FoundRun, FoundState, RunSpec, Runtime
-from tests.docker_images import image_name, remove_containers
-from tests.fakes import FakeEngine, FakeRuntime, RecordingSink
-from tests.programs import BEHAVIOURS, ENVIRONMENT, EXIT, FLOOD, IGNORE, LINES, NO_PROGRAM, OBEY, Behaviour
-
-GRACE = 1
-
-
-class Closable(Runtime, Protocol):
-    """A runtime that is closed after the test."""
-
-    async def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A runtime under test, a second daemon's one on the same engine, and one whose containers are on a network."""
-
-    runtime: Closable
-    second: Closable
-    connected: Closable
-    image: Callable[[str], str]
-
-    def spec(self, behaviour: Behaviour, **more: Any) -> RunSpec:
-        """A run of an image of the tests."""
-        return RunSpec(
-            **{
-                "execution_id": new_execution_id(),
-                "actor_id": ActorId(new_actor_id()),
-                "worker_id": new_worker_id(),
-                "tenant": TenantId("dev"),
-                "image": self.image(behaviour.name),
-                "environment": {},
-                **more,
-            }
-        )
-
-    async def states(self, runtime: Runtime | None = None) -> dict[ExecutionId, FoundState]:
-        """What is on the engine."""
-        return {found.execution_id: found.state for found in await (runtime or self.runtime).found()}
-
-
-@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.docker)])
-def prefix(request: pytest.FixtureRequest) -> str | None:
-    """The prefix of the images on a real engine, None for the fake one."""
-    return None if request.param == "fake" else str(request.getfixturevalue("docker_images"))
-
-
-@pytest.fixture
-async def bench(prefix: str | None) -> AsyncIterator[Bench]:
-    if prefix is None:
-        engine = FakeEngine()
-        engine.images = {each.name for each in BEHAVIOURS}
-        engine.programs = {each.name: each.fake for each in BEHAVIOURS}
-        elsewhere = FakeEngine()
-        elsewhere.gateway = "172.17.0.1"
-        runtimes = [FakeRuntime(each, stop_grace=0.2) for each in (engine, engine, elsewhere)]
-        yield Bench(runtimes[0], runtimes[1], runtimes[2], str)
-        await engine.close()
-        return
-    instance = uuid.uuid4().hex
-    settings = EngineSettings(network="none", pull_policy="missing")
-    runs = RunSettings(stop_grace_seconds=GRACE)
-    dockers = [
-        DockerRuntime(each, runs, SystemClock(), instance=instance, environment=engine_environment())
-        for each in (settings, settings, EngineSettings())
-    ]
-    try:
-        yield Bench(dockers[0], dockers[1], dockers[2], lambda name: image_name(prefix, name))
-    finally:
-        for runtime in dockers:
-            await runtime.close()
-        await remove_containers(f"abacod.instance={instance}")
+from abacod.runtime.run import FoundRun, FoundState
+from tests.contract.conftest import Bench
+from tests.fakes import RecordingSink
+from tests.programs import ENVIRONMENT, EXIT, FLOOD, IGNORE, LINES, NO_PROGRAM, OBEY
 
 
 @pytest.mark.timeout(30)

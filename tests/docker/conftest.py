@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ class Docker:
 
 
 @pytest.fixture
-async def docker(docker_images: str) -> AsyncIterator[Docker]:
+async def docker(docker_images: str, tmp_path: Path) -> AsyncIterator[Docker]:
     instance = uuid.uuid4().hex
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove_containers, f"abacod.instance={instance}")
@@ -58,7 +59,14 @@ async def docker(docker_images: str) -> AsyncIterator[Docker]:
         def make(**settings: Any) -> DockerRuntime:
             engine = EngineSettings(**{"network": "none", "retry_max_seconds": 0.5, **settings})
             runs = RunSettings(stop_grace_seconds=1)
-            runtime = DockerRuntime(engine, runs, SystemClock(), instance=instance, environment=engine_environment())
+            runtime = DockerRuntime(
+                engine,
+                runs,
+                SystemClock(),
+                instance=instance,
+                environment=engine_environment(),
+                runs_dir=tmp_path / "runs",
+            )
             stack.push_async_callback(runtime.close)
             return runtime
 

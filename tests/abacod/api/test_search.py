@@ -172,7 +172,9 @@ async def test_a_nonce_alone_and_following_a_log_are_no_search(alice: Client, se
     assert isinstance((await alice.get("/v3/actors?x-nonce=abc", expect=200)).result, list)
     path = f"/v3/actors/{actor['id']}/executions"
     assert "total_executions" in (await alice.get(f"{path}?x-nonce=abc", expect=200)).result
-    assert "logs" in (await alice.get(f"{path}/{execution['id']}/logs?follow=true&x-nonce=a", expect=200)).result
+    assert "logs" in (await alice.get(f"{path}/{execution['id']}/logs?follow=false&x-nonce=a", expect=200)).result
+    followed = await alice.fetch("GET", f"{path}/{execution['id']}/logs?follow=true&x-nonce=a")
+    assert followed.headers["Content-Type"] == "text/plain; charset=utf-8"
     # Beside a condition neither is one.
     assert len(await found(alice, f"{path}/{execution['id']}/logs?follow=true&x-nonce=a&limit=1")) == 1
     assert len(await found(alice, f"{SEARCH}/executions?x-nonce=abc")) == 1

@@ -31,7 +31,14 @@ async def refused(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     await runner.setup()
     await web.UnixSite(runner, str(tmp_path / "engine.sock")).start()
     settings = EngineSettings(url=f"unix://{tmp_path}/engine.sock")
-    runtime = DockerRuntime(settings, RunSettings(), SystemClock(), instance="test", environment=EngineEnvironment())
+    runtime = DockerRuntime(
+        settings,
+        RunSettings(),
+        SystemClock(),
+        instance="test",
+        environment=EngineEnvironment(),
+        runs_dir=tmp_path / "runs",
+    )
     yield runtime
     await runtime.close()
     await runner.cleanup()
@@ -42,12 +49,13 @@ async def refused(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     [
         lambda runtime: runtime.ping(),
         lambda runtime: runtime.found(),
+        lambda runtime: runtime.sweep(),
         lambda runtime: runtime.halt(EXECUTION),
         lambda runtime: runtime.prepare("image", fresh=False),
         lambda runtime: runtime.prepare("image", fresh=True),
         lambda runtime: runtime.resume(EXECUTION, RecordingSink(), time_limit=None),
     ],
-    ids=["ping", "found", "halt", "prepare", "prepare fresh", "resume"],
+    ids=["ping", "found", "sweep", "halt", "prepare", "prepare fresh", "resume"],
 )
 async def test_it_is_as_good_as_away(
     refused: DockerRuntime, request_: Callable[[DockerRuntime], Awaitable[object]]

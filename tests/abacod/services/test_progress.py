@@ -3,17 +3,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abacod.config import LogSettings, StoreSettings
+from abacod.config import LogSettings, ResultSettings, StoreSettings
+from abacod.errors import StorageUnavailable
 from abacod.ids import new_worker_id
 from abacod.models.execution import Execution
 from abacod.models.states import ExecutionStatus
+from abacod.services.news import News
 from abacod.services.progress import TRUNCATED, Progress, decode
-from abacod.store import actors, executions, logs, messages
+from abacod.store import actors, executions, logs, messages, results
 from abacod.store.database import Database, Transaction
 from tests.factories import START, actor, execution, message
 from tests.fakes import FakeClock
@@ -44,11 +47,20 @@ async def waiting(database: Database) -> Execution:
 class Kept:
     """A progress and what is on disk of it."""
 
-    def __init__(self, database: Database, of: Execution, settings: LogSettings) -> None:
+    def __init__(self, database: Database, of: Execution, settings: LogSettings, most_results: int = 3) -> None:
         self.clock = FakeClock()
+        self.news = News()
         self.database = database
         self.id = of.id
-        self.progress = Progress(of.id, new_worker_id(), database, settings, self.clock)
+        self.progress = Progress(
+            of.id,
+            new_worker_id(),
+            database,
+            settings,
+            self.clock,
+            kept_results=ResultSettings(max_per_execution=most_results),
+            news=self.news,
+        )
 
     async def on_disk(self) -> bytes:
         return await self.database.read(lambda tx: logs.whole(tx, self.id, START))
@@ -161,3 +173,25 @@ def test_a_character_cut_by_the_limit_is_left_out() -> None:
 def test_every_log_can_be_read(log: bytes) -> None:
     assert decode(log + TRUNCATED.encode()).endswith(TRUNCATED)
     assert decode(log).encode(errors="strict") or not log
+
+
+async def test_results_wait_for_a_database_that_refuses(
+    database: Database, waiting: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(database, waiting, LogSettings())
+    write, refusals = database.write, [StorageUnavailable("full"), StorageUnavailable("full")]
+
+    async def refuse(question: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return await write(question)
+
+    monkeypatch.setattr(database, "write", refuse)
+    storing = asyncio.create_task(kept.progress.results([b"1", b"2"]), name="storing")
+    for _ in range(2):
+        await kept.clock.until_asleep()
+        assert not storing.done()
+        await kept.clock.advance(1)
+    await storing
+
+    assert await database.read(lambda tx: results.waiting(tx, waiting.id, kept.clock.now()))

@@ -151,6 +151,8 @@ async def _running(
         try:
             yield Daemon(settings.public_url, core)
         finally:
+            # First, while requests are served: a webhook may be an address of this very daemon.
+            await core.events.drain()
             await door.close()
             await runner.cleanup()
             await core.pools.drain(settings.server.drain_seconds)

@@ -249,6 +249,28 @@ class SearchSettings(Section):
     )
 
 
+class EventSettings(Section):
+    """Events of actors."""
+
+    keep_seconds: Seconds = Field(
+        86_400, description="How long the record of an event is kept once it is delivered, in seconds."
+    )
+
+
+class WebhookSettings(Section):
+    """Calls of webhooks."""
+
+    timeout_seconds: Annotated[float, Field(gt=0)] = Field(
+        10, description="Limit of one call, from the look-up of the host to the head of its answer, in seconds."
+    )
+    at_once: Positive = Field(50, description="Calls of all actors together at a time, in calls.")
+    forbid_private_addresses: bool = Field(
+        False,
+        description="Refuse to call this machine, private networks and other addresses that are not public. Off, so that a "
+        "webhook may be a service of the lab, or another actor's messages.",
+    )
+
+
 class DaemonLogSettings(Section):
     """The daemon's own log, on standard error."""
 
@@ -280,6 +302,8 @@ class Settings(BaseSettings):
     results: ResultSettings = ResultSettings()
     workers: WorkerSettings = WorkerSettings()
     search: SearchSettings = SearchSettings()
+    events: EventSettings = EventSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     daemon_log: DaemonLogSettings = DaemonLogSettings()
 
     @field_validator("data_dir")

@@ -21,6 +21,7 @@ from abacod.config import (
     RunSettings,
     Settings,
     StoreSettings,
+    WebhookSettings,
     WorkerSettings,
 )
 from abacod.ids import ExecutionId
@@ -34,6 +35,7 @@ from abacod.services.actors import Actors
 from abacod.services.api_server import ApiServer
 from abacod.services.autoscaler import Autoscaler
 from abacod.services.engine_watch import EngineWatch
+from abacod.services.events import Events
 from abacod.services.executions import Executions
 from abacod.services.executor import Executor
 from abacod.services.follow import LogFollowers
@@ -47,6 +49,7 @@ from abacod.services.results import Results
 from abacod.services.sealing import Seal
 from abacod.services.settle import Settlement
 from abacod.services.tokens import SigningKey, Tokens
+from abacod.services.webhooks import Webhooks
 from abacod.services.worker import Worker
 from abacod.services.workers import Workers
 from abacod.store import actors
@@ -182,6 +185,7 @@ class Lab:
         workers: WorkerSettings | None = None,
         logs: LogSettings | None = None,
         results: ResultSettings | None = None,
+        webhooks: WebhookSettings | None = None,
         busy_timeout: float = 5,
         compat: Literal["documented", "abaco"] = "documented",
     ) -> None:
@@ -194,6 +198,7 @@ class Lab:
             workers=workers or WorkerSettings(),
             logs=logs or LogSettings(),
             results=results or ResultSettings(),
+            webhooks=webhooks or WebhookSettings(),
         )
         self.clock = clock or SystemClock()
         self.engine = engine or FakeEngine()
@@ -224,7 +229,10 @@ class Lab:
         self.mailboxes = Mailboxes(self.database)
         self.news = News()
         self.watch = EngineWatch(self.runtime, settings.engine, self.clock)
-        self.settlement = Settlement(self.database, settings.logs, self.clock, messages_dir, news=self.news)
+        self.events = Events(self.database, self.mailboxes, Webhooks(settings.webhooks), self.clock)
+        self.settlement = Settlement(
+            self.database, settings.logs, self.clock, self.events, messages_dir, news=self.news
+        )
         self.api_server = ApiServer(self.runtime, self.watch, settings, self._open_door)
         self.executor = Executor(
             self.database,
@@ -248,6 +256,7 @@ class Lab:
             self.executor,
             self.runtime,
             self.watch,
+            self.events,
             workers=settings.workers,
             runs=settings.runs,
             clock=self.clock,
@@ -264,10 +273,16 @@ class Lab:
             messages_dir=messages_dir,
         )
         self.autoscaler = Autoscaler(self.database, self.mailboxes, self.pools, settings.workers, self.clock)
-        self.janitor = Janitor(self.database, self.clock)
+        self.janitor = Janitor(self.database, settings.events, self.clock)
         self.workers = Workers(self.pools, settings.workers, settings.compat)
         self.messages = Messages(
-            self.database, self.mailboxes, self.clock, news=self.news, messages_dir=messages_dir, max_binary_bytes=1000
+            self.database,
+            self.mailboxes,
+            self.clock,
+            self.events,
+            news=self.news,
+            messages_dir=messages_dir,
+            max_binary_bytes=1000,
         )
         self.actors = Actors(
             self.database,
@@ -276,11 +291,19 @@ class Lab:
             news=self.news,
             runs=settings.runs,
             workers=settings.workers,
+            webhooks=settings.webhooks,
             clock=self.clock,
             spawn=self._spawn,
         )
         self.executions = Executions(
-            self.database, self.mailboxes, self.executor, self.clock, news=self.news, list_limit=100, spawn=self._spawn
+            self.database,
+            self.mailboxes,
+            self.executor,
+            self.clock,
+            self.events,
+            news=self.news,
+            list_limit=100,
+            spawn=self._spawn,
         )
         self.results = Results(self.database, self.executions, self.news, self.clock, synchronous_seconds=60)
         self.followers = LogFollowers(self.database, self.executor, self.news, self.clock)
@@ -309,6 +332,7 @@ class Lab:
             self.background.start(self.watch.run(), "watch")
             self.background.start(self.api_server.run(), "api-server")
             self.background.start(self.pools.run(), "pools")
+            self.background.start(self.events.run(), "events")
             self.background.start(self._recover(), "recovery")
             opened.set()
 

@@ -15,6 +15,7 @@ from abacod.services.actors import Actors
 from abacod.services.api_server import ApiServer, OpenDoor
 from abacod.services.autoscaler import Autoscaler
 from abacod.services.engine_watch import EngineWatch
+from abacod.services.events import Events
 from abacod.services.executor import Executor
 from abacod.services.janitor import Janitor
 from abacod.services.loops import Background, Periodic
@@ -25,6 +26,7 @@ from abacod.services.retirement import Retirement
 from abacod.services.sealing import Seal
 from abacod.services.settle import Settlement
 from abacod.services.tokens import SigningKey, Tokens
+from abacod.services.webhooks import Webhooks
 from abacod.store.database import Database
 
 # Pauses between two rounds of upkeep, in seconds.
@@ -44,6 +46,7 @@ class Core:
     news: News
     engine: EngineWatch
     api_server: ApiServer
+    events: Events
     executor: Executor
     pools: Pools
     recovery: Recovery
@@ -59,7 +62,8 @@ def make_core(
     mailboxes = Mailboxes(database)
     news = News()
     engine = EngineWatch(runtime, settings.engine, clock)
-    settlement = Settlement(database, settings.logs, clock, messages_dir, metrics, news=news)
+    events = Events(database, mailboxes, Webhooks(settings.webhooks), clock)
+    settlement = Settlement(database, settings.logs, clock, events, messages_dir, metrics, news=news)
     api_server = ApiServer(runtime, engine, settings, open_door)
     executor = Executor(
         database,
@@ -78,7 +82,15 @@ def make_core(
         style="python" if settings.compat == "abaco" else "json",
     )
     pools = Pools(
-        database, mailboxes, executor, runtime, engine, workers=settings.workers, runs=settings.runs, clock=clock
+        database,
+        mailboxes,
+        executor,
+        runtime,
+        engine,
+        events,
+        workers=settings.workers,
+        runs=settings.runs,
+        clock=clock,
     )
     recovery = Recovery(
         database=database,
@@ -91,7 +103,7 @@ def make_core(
         clock=clock,
         messages_dir=messages_dir,
     )
-    return Core(metrics, database, tokens, seal, mailboxes, news, engine, api_server, executor, pools, recovery)
+    return Core(metrics, database, tokens, seal, mailboxes, news, engine, api_server, events, executor, pools, recovery)
 
 
 def make_actors(settings: Settings, clock: Clock, core: Core, background: Background) -> Actors:
@@ -102,6 +114,7 @@ def make_actors(settings: Settings, clock: Clock, core: Core, background: Backgr
         news=core.news,
         runs=settings.runs,
         workers=settings.workers,
+        webhooks=settings.webhooks,
         clock=clock,
         spawn=background.spawn,
     )
@@ -112,8 +125,9 @@ def start_upkeep(settings: Settings, clock: Clock, core: Core, background: Backg
     background.start(core.engine.run(), "engine-watch")
     background.start(core.api_server.run(), "api-server")
     background.start(core.pools.run(), "pools")
+    background.start(core.events.run(), "events")
     rounds: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
-        ("janitor", Janitor(core.database, clock).run_once, _JANITOR_INTERVAL),
+        ("janitor", Janitor(core.database, settings.events, clock).run_once, _JANITOR_INTERVAL),
         ("sweep", core.recovery.sweep, _SWEEP_INTERVAL),
     ]
     if settings.workers.ttl_seconds >= 0:

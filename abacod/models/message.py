@@ -13,6 +13,9 @@ ContentType = Literal["str", "application/json", "application/octet-stream"]
 MAX_ENVIRONMENT_STRING_BYTES: Final = 131_072
 """The kernel's limit (MAX_ARG_STRLEN) for `NAME=value` and its closing NUL, in bytes (spec/actors-api 3.5)."""
 
+MAX_TEXT_BYTES: Final = MAX_ENVIRONMENT_STRING_BYTES - len("MSG=") - 1
+"""Longest text that still fits into `MSG=…` with its closing NUL, in bytes."""
+
 BINARY_OMITTED: Final = "binary - omitted"
 """What a reply shows in place of a binary message (spec/actors-api 1.8)."""
 

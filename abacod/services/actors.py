@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 from abacod.clock import Clock
-from abacod.config import RunSettings, WorkerSettings
+from abacod.config import RunSettings, WebhookSettings, WorkerSettings
 from abacod.errors import ActorShuttingDown, InvalidField, NotFound, NotPermitted, TooLarge, Unavailable
 from abacod.ids import ActorId, ExecutionId, new_actor_id
 from abacod.models.actor import Actor, ActorDefinition
@@ -50,6 +50,7 @@ class Actors:
         news: News,
         runs: RunSettings,
         workers: WorkerSettings,
+        webhooks: WebhookSettings,
         clock: Clock,
         spawn: Callable[[Coroutine[Any, Any, None], str], object],
     ) -> None:
@@ -60,6 +61,7 @@ class Actors:
         self._news = news
         self._runs = runs
         self._workers = workers
+        self._webhooks = webhooks
         self._clock = clock
         self._spawn = spawn
 
@@ -173,6 +175,7 @@ class Actors:
             queues=self._workers.queues,
             run_as_executor_tenants=self._runs.run_as_executor_tenants,
             now=self._clock.now(),
+            forbid_private_webhooks=self._webhooks.forbid_private_addresses,
             previous=previous,
         )
 

@@ -15,6 +15,7 @@ from abacod.ids import ActorId, ExecutionId
 from abacod.models.execution import Execution, ExecutionSummary, Totals
 from abacod.models.states import ExecutionStatus
 from abacod.queue.mailboxes import Mailboxes
+from abacod.services.events import Events
 from abacod.services.executor import Executor
 from abacod.services.news import News
 from abacod.services.progress import decode
@@ -33,6 +34,7 @@ class Executions:
         mailboxes: Mailboxes,
         executor: Executor,
         clock: Clock,
+        events: Events,
         *,
         news: News,
         list_limit: int,
@@ -44,6 +46,7 @@ class Executions:
         self._executor = executor
         self._clock = clock
         self._news = news
+        self._events = events
         self._list_limit = list_limit
         self._spawn = spawn
 
@@ -98,14 +101,17 @@ class Executions:
     async def _cancelled(self, actor_id: ActorId, execution_id: ExecutionId) -> ExecutionStatus:
         """Cancel the execution if it waits; the status it was found in."""
 
-        def cancel(tx: Transaction) -> ExecutionStatus:
+        def cancel(tx: Transaction) -> tuple[ExecutionStatus, bool]:
             execution = executions.get(tx, actor_id, execution_id)
-            if execution.status is ExecutionStatus.SUBMITTED:
-                messages.remove(tx, execution_id)
-                executions.fail(tx, execution_id, {"reason": "Cancelled before its start."}, self._clock.now(), None)
-            return execution.status
+            if execution.status is not ExecutionStatus.SUBMITTED:
+                return execution.status, False
+            messages.remove(tx, execution_id)
+            executions.fail(tx, execution_id, {"reason": "Cancelled before its start."}, self._clock.now(), None)
+            return execution.status, self._events.note_ends(tx, actor_id, [execution_id])
 
-        status = await self._database.write(cancel)
+        status, told = await self._database.write(cancel)
+        if told:
+            self._events.wake(actor_id)
         if status is ExecutionStatus.SUBMITTED:
             self._mailboxes.of(actor_id).forget([execution_id])
             self._news.tell(execution_id)

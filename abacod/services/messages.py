@@ -10,22 +10,20 @@ from pathlib import Path
 from typing import Final
 
 from abacod.clock import Clock
-from abacod.errors import ActorShuttingDown, InvalidField, InvalidMessage, MailboxBusy, StorageUnavailable, TooLarge
+from abacod.errors import InvalidField, InvalidMessage, MailboxBusy, StorageUnavailable, TooLarge
 from abacod.ids import ActorId, ExecutionId, new_execution_id
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
-from abacod.models.message import BINARY_OMITTED, MAX_ENVIRONMENT_STRING_BYTES, Message
-from abacod.models.states import ActorStatus, ExecutionStatus
+from abacod.models.message import BINARY_OMITTED, MAX_TEXT_BYTES, Message
 from abacod.models.user import Caller
 from abacod.queue.mailboxes import Mailboxes
+from abacod.services.enqueue import enqueue
 from abacod.services.environment import is_reserved
+from abacod.services.events import Events
 from abacod.services.news import News
 from abacod.services.registration import environment_problem
-from abacod.store import actors, executions, messages, users
+from abacod.store import executions, messages
 from abacod.store.database import Database, Transaction
-
-# Longest text that still fits into `MSG=…` with its closing NUL, in bytes.
-_MAX_TEXT: Final = MAX_ENVIRONMENT_STRING_BYTES - len("MSG=") - 1
 
 # A synchronous message is refused when more than that many messages wait (seeds: Synchronous Messaging).
 _MOST_WAITING: Final = 3
@@ -39,6 +37,7 @@ class Messages:
         database: Database,
         mailboxes: Mailboxes,
         clock: Clock,
+        events: Events,
         *,
         news: News,
         messages_dir: Path,
@@ -47,6 +46,7 @@ class Messages:
         self._database = database
         self._mailboxes = mailboxes
         self._clock = clock
+        self._events = events
         self._news = news
         self._messages_dir = messages_dir
         self._max_binary_bytes = max_binary_bytes
@@ -64,9 +64,9 @@ class Messages:
             ActorShuttingDown: the actor is being deleted.
         """
         text = message.body or ""
-        if len(text.encode()) > _MAX_TEXT:
+        if len(text.encode()) > MAX_TEXT_BYTES:
             raise TooLarge(
-                f"The message is larger than the {_MAX_TEXT} bytes that fit into a container's environment; send it as "
+                f"The message is larger than the {MAX_TEXT_BYTES} bytes that fit into a container's environment; send it as "
                 "application/octet-stream instead."
             )
         if "\0" in text:
@@ -113,11 +113,11 @@ class Messages:
         """Empty the mailbox; the executions of its messages end in ERROR (spec/actors-api 3.3)."""
         now = self._clock.now()
 
-        def empty(tx: Transaction) -> list[ExecutionId]:
+        def empty(tx: Transaction) -> tuple[list[ExecutionId], bool]:
             removed = messages.remove_waiting(tx, actor.id)
             for execution_id in removed:
                 executions.fail(tx, execution_id, {"reason": "The mailbox was purged."}, now, None)
-            return removed
+            return removed, self._events.note_ends(tx, actor.id, removed)
 
         removed = await asyncio.shield(self._dropped(empty, actor.id))
         for execution_id in removed:
@@ -131,26 +131,9 @@ class Messages:
         in_hand = self._mailboxes.of(actor.id).in_hand
 
         def record(tx: Transaction) -> Execution:
-            status = actors.status_of(tx, actor.id)
-            if status is None or status is ActorStatus.SHUTTING_DOWN:
-                raise ActorShuttingDown
             if synchronous and messages.waiting_count(tx, actor.id, in_hand) > _MOST_WAITING:
                 raise MailboxBusy
-            account = users.find(tx, caller.tenant, caller.username) if actor.definition.run_as_executor else None
-            execution = Execution(
-                id=execution_id,
-                actor_id=actor.id,
-                tenant=actor.tenant,
-                executor=caller.username,
-                status=ExecutionStatus.SUBMITTED,
-                message_received_time=received,
-                revision=actor.revision,
-                executor_uid=account.uid if account else None,
-                executor_gid=account.gid if account else None,
-            )
-            executions.insert(tx, execution)
-            messages.append(tx, actor.id, execution_id, message)
-            return execution
+            return enqueue(tx, actor, caller.username, message, received, execution_id)
 
         # A client that hangs up between the commit and the bell must not leave a message that nobody was told of.
         return await asyncio.shield(self._recorded(record, actor.id))
@@ -160,10 +143,14 @@ class Messages:
         self._mailboxes.ring(actor_id)
         return execution
 
-    async def _dropped(self, empty: Callable[[Transaction], list[ExecutionId]], actor_id: ActorId) -> list[ExecutionId]:
-        removed = await self._database.write(empty)
+    async def _dropped(
+        self, empty: Callable[[Transaction], tuple[list[ExecutionId], bool]], actor_id: ActorId
+    ) -> list[ExecutionId]:
+        removed, told = await self._database.write(empty)
         self._mailboxes.of(actor_id).forget(removed)
         self._news.tell_all(removed)
+        if told:
+            self._events.wake(actor_id)
         return removed
 
     def _too_large(self) -> TooLarge:

@@ -18,11 +18,12 @@ from abacod.models.states import ActorStatus, WorkerStatus
 from abacod.queue.mailboxes import Mailboxes
 from abacod.runtime.run import Runtime
 from abacod.services.engine_watch import EngineWatch
+from abacod.services.events import Events
 from abacod.services.executor import Executor
 from abacod.services.places import Places
 from abacod.services.worker import Worker, WorkerTools
 from abacod.store import actors
-from abacod.store.database import Database
+from abacod.store.database import Database, Transaction
 
 # Pause before an actor is looked at again after the database refused or a worker crashed, in seconds.
 _TROUBLE_PAUSE: Final = 1.0
@@ -40,6 +41,7 @@ class Pools:
         executor: Executor,
         runtime: Runtime,
         engine: EngineWatch,
+        events: Events,
         *,
         workers: WorkerSettings,
         runs: RunSettings,
@@ -49,6 +51,7 @@ class Pools:
         self._mailboxes = mailboxes
         self._executor = executor
         self._runtime = runtime
+        self._events = events
         self._settings = workers
         self._clock = clock
         self._tools = WorkerTools(
@@ -307,4 +310,9 @@ class Pools:
             await self._set_status(actor, ActorStatus.READY, READY_MESSAGE)
 
     async def _set_status(self, actor: Actor, status: ActorStatus, message: str) -> None:
-        await self._database.write(lambda tx: actors.set_status(tx, actor.id, status, message, revision=actor.revision))
+        def change(tx: Transaction) -> bool:
+            changed = actors.set_status(tx, actor.id, status, message, revision=actor.revision)
+            return changed and self._events.note_status(tx, actor.id)
+
+        if await self._database.write(change):
+            self._events.wake(actor.id)

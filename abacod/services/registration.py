@@ -14,9 +14,12 @@ from abacod.models.message import MAX_ENVIRONMENT_STRING_BYTES
 from abacod.models.schedule import Schedule
 from abacod.models.user import Caller
 from abacod.services.environment import is_reserved
+from abacod.services.webhooks import names_private_address
 
 # Far more than any machine has, and far less than what the engine's numbers overflow at. In bytes.
 _MAX_MEMORY: Final = 2**53
+# What servers accept at most, and little enough for an event that tells it. In characters.
+_MAX_WEBHOOK: Final = 8192
 _HINT_ERRORS: Final = "\"'{}[]"
 
 
@@ -27,6 +30,7 @@ def check_definition(
     queues: Collection[str],
     run_as_executor_tenants: Collection[str],
     now: datetime,
+    forbid_private_webhooks: bool = False,
     previous: ActorDefinition | None = None,
 ) -> None:
     """Refuse what the caller may not ask for or what makes no sense; `previous` is the definition that is replaced.
@@ -47,6 +51,7 @@ def check_definition(
         raise InvalidField(f"Invalid queue name. The queue must be one of {', '.join(queues)}.")
     _check_limits(definition)
     _check_texts(definition)
+    _check_webhook(definition.webhook, forbid_private=forbid_private_webhooks)
     _check_environment(definition.default_environment)
     if definition.cron_schedule is not None and (
         previous is None or previous.cron_schedule != definition.cron_schedule
@@ -147,8 +152,17 @@ def _check_texts(definition: ActorDefinition) -> None:
     for field, text in (("name", definition.name or ""), ("description", definition.description)):
         if "\0" in text:
             raise InvalidField(f"Invalid actor description: {field}: it contains a NUL character; remove it.")
-    if definition.webhook and not _is_web_address(definition.webhook):
+
+
+def _check_webhook(webhook: str, *, forbid_private: bool) -> None:
+    if not webhook:
+        return
+    if not _is_web_address(webhook):
         raise InvalidField("Invalid actor description: webhook: give an http:// or https:// URL.")
+    if len(webhook) > _MAX_WEBHOOK:
+        raise InvalidField(f"Invalid actor description: webhook: give a URL of at most {_MAX_WEBHOOK} characters.")
+    if forbid_private and names_private_address(webhook):
+        raise InvalidField("Invalid actor description: webhook: this server calls public addresses only.")
 
 
 def _is_web_address(text: str) -> bool:

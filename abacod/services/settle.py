@@ -1,4 +1,4 @@
-"""The end of an execution: its record, the rest of its log and its message's acknowledgement, in one transaction."""
+"""The end of an execution: its record, the rest of its log, its message's acknowledgement and its event, in one transaction."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from abacod.ids import ExecutionId
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
 from abacod.runtime.run import Outcome
+from abacod.services.events import Events
 from abacod.services.news import News
 from abacod.services.progress import Progress
 from abacod.store import executions, messages
@@ -51,6 +52,7 @@ class Settlement:
         database: Database,
         settings: LogSettings,
         clock: Clock,
+        events: Events,
         messages_dir: Path,
         observer: Observer | None = None,
         *,
@@ -60,6 +62,7 @@ class Settlement:
         self._database = database
         self._settings = settings
         self._clock = clock
+        self._events = events
         self._messages_dir = messages_dir
         self._news = news
 
@@ -81,12 +84,14 @@ class Settlement:
         )
         log_expires = self._log_expires(actor)
 
-        def settle(tx: Transaction) -> None:
+        def settle(tx: Transaction) -> bool:
             executions.complete(tx, record, log_expires)
             progress.finish(tx)
             messages.remove(tx, execution.id)
+            return self._events.note_ends(tx, execution.actor_id, [execution.id])
 
-        await self._write(settle, execution.id)
+        if await self._write(settle, execution.id):
+            self._events.wake(execution.actor_id)
         self._remove_file(execution.id)
         if self._observer:
             latency = (outcome.started_at - execution.message_received_time).total_seconds()
@@ -101,16 +106,19 @@ class Settlement:
         log_expires = self._log_expires(actor)
         finished = self._clock.now()
 
-        def settle(tx: Transaction) -> bool:
+        def settle(tx: Transaction) -> tuple[bool, bool]:
             failed = executions.fail(tx, execution_id, {"reason": reason}, finished, log_expires)
-            if failed:
-                messages.remove(tx, execution_id)
-                if progress:
-                    progress.finish(tx)
-            return failed
+            if not failed:
+                return False, False
+            messages.remove(tx, execution_id)
+            if progress:
+                progress.finish(tx)
+            return True, actor is not None and self._events.note_ends(tx, actor.id, [execution_id])
 
-        failed = await self._write(settle, execution_id)
+        failed, told = await self._write(settle, execution_id)
         self._remove_file(execution_id)
+        if actor is not None and told:
+            self._events.wake(actor.id)
         if failed:
             if self._observer:
                 self._observer.execution_failed()

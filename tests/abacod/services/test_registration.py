@@ -64,6 +64,7 @@ def test_elevated_properties_need_a_role(given: dict[str, Any], what: str) -> No
         ({"webhook": "http://"}, "webhook"),
         ({"webhook": "http://[bad"}, "webhook"),
         ({"webhook": "http://a b"}, "webhook"),
+        ({"webhook": "http://host/" + "a" * 8192}, "webhook: give a URL of at most 8192 characters"),
         ({"default_environment": {"": "x"}}, "default_environment"),
         ({"default_environment": {"a=b": "x"}}, "default_environment"),
         ({"default_environment": {"a": "\0"}}, "default_environment"),
@@ -111,6 +112,23 @@ def test_a_schedule_that_has_begun_may_stay_but_not_be_set_anew() -> None:
     check(previous=definition(cron_schedule=past), cron_schedule=past)
     with pytest.raises(InvalidField, match="The starting datetime is old"):
         check(previous=definition(), cron_schedule=past)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1:8000", "[::1]", "user@[::ffff:10.0.0.1]"])
+def test_webhooks_at_private_addresses_are_refused_where_that_is_asked_for(host: str) -> None:
+    def register(*, forbid: bool) -> None:
+        check_definition(
+            definition(webhook=f"http://{host}/"),
+            ADA,
+            queues=("default",),
+            run_as_executor_tenants=(),
+            now=START,
+            forbid_private_webhooks=forbid,
+        )
+
+    register(forbid=False)
+    with pytest.raises(InvalidField, match="webhook: this server calls public addresses only"):
+        register(forbid=True)
 
 
 def test_circles_of_links() -> None:

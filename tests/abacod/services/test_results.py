@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from abacod.clock import SystemClock
+from abacod.config import EventSettings
 from abacod.errors import SynchronousTimeout
 from abacod.models.execution import Execution
 from abacod.models.states import ExecutionStatus
@@ -69,7 +70,7 @@ async def test_they_are_gone_after_their_time(tmp_path: Path) -> None:
         assert await pop(lab, execution) == b"1"
         await clock.advance(1)
         assert await pop(lab, execution) is None
-        await Janitor(lab.database, clock).run_once()
+        await Janitor(lab.database, EventSettings(), clock).run_once()
         left = await lab.database.read(lambda tx: tx.execute("SELECT count(*) FROM results").fetchone()[0])
         assert left == 0
         await lab.executor.halt(execution.id)

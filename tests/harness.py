@@ -34,6 +34,7 @@ from abacod.runtime.run import Outcome, RunSink, RunSpec
 from abacod.services.actors import Actors
 from abacod.services.api_server import ApiServer
 from abacod.services.autoscaler import Autoscaler
+from abacod.services.cron import Cron
 from abacod.services.engine_watch import EngineWatch
 from abacod.services.events import Events
 from abacod.services.executions import Executions
@@ -274,6 +275,7 @@ class Lab:
         )
         self.autoscaler = Autoscaler(self.database, self.mailboxes, self.pools, settings.workers, self.clock)
         self.janitor = Janitor(self.database, settings.events, self.clock)
+        self.cron = Cron(self.database, self.mailboxes, self.clock)
         self.workers = Workers(self.pools, settings.workers, settings.compat)
         self.messages = Messages(
             self.database,

@@ -14,6 +14,7 @@ from abacod.runtime.run import Runtime
 from abacod.services.actors import Actors
 from abacod.services.api_server import ApiServer, OpenDoor
 from abacod.services.autoscaler import Autoscaler
+from abacod.services.cron import Cron
 from abacod.services.engine_watch import EngineWatch
 from abacod.services.events import Events
 from abacod.services.executor import Executor
@@ -126,8 +127,10 @@ def start_upkeep(settings: Settings, clock: Clock, core: Core, background: Backg
     background.start(core.api_server.run(), "api-server")
     background.start(core.pools.run(), "pools")
     background.start(core.events.run(), "events")
-    rounds: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
+    cron = Cron(core.database, core.mailboxes, clock)
+    rounds: list[tuple[str, Callable[[], Awaitable[object]], Callable[[], float] | float]] = [
         ("janitor", Janitor(core.database, settings.events, clock).run_once, _JANITOR_INTERVAL),
+        ("cron", cron.run_once, cron.pause),
         ("sweep", core.recovery.sweep, _SWEEP_INTERVAL),
     ]
     if settings.workers.ttl_seconds >= 0:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, Self
 
 from abacod.ids import ActorId, TenantId, Username, dbid
+from abacod.models.schedule import next_ex_text
 from abacod.models.states import ActorStatus
 
 READY_MESSAGE: Final = " "
@@ -56,7 +57,7 @@ class ActorDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A registered actor."""
+    """A registered actor. `cron_start` and `cron_next` are the first and the next run of its schedule, if it has one."""
 
     id: ActorId
     tenant: TenantId
@@ -72,12 +73,18 @@ class Actor:
     uid: int | None = None
     gid: int | None = None
     tasdir: str | None = None
-    cron_next_ex: str | None = None
+    cron_start: datetime | None = None
+    cron_next: datetime | None = None
 
     @property
     def dbid(self) -> str:
         """The id that containers and events see."""
         return dbid(self.tenant, self.id)
+
+    @property
+    def cron_next_ex(self) -> str | None:
+        """The next run as the API shows it."""
+        return next_ex_text(self.cron_next) if self.cron_next else None
 
     @property
     def has_sync_hint(self) -> bool:

@@ -15,7 +15,6 @@ from abacod.errors import ActorShuttingDown, InvalidField, NotFound, NotPermitte
 from abacod.ids import ActorId, ExecutionId, new_actor_id
 from abacod.models.actor import Actor, ActorDefinition
 from abacod.models.message import MAX_ENVIRONMENT_STRING_BYTES
-from abacod.models.schedule import next_ex_text
 from abacod.models.states import ActorStatus
 from abacod.models.user import Caller, Level
 from abacod.queue.mailboxes import Mailboxes
@@ -190,17 +189,19 @@ class Actors:
             uid, gid = owner.uid, owner.gid
         tasdir = self._runs.tasdirs.get(actor.owner)
         configured = self._runs.mounts + (self._runs.privileged_mounts if definition.privileged else ())
-        next_ex = actor.cron_next_ex
+        cron_start, cron_next = actor.cron_start, actor.cron_next
         if previous is None or previous.cron_schedule != definition.cron_schedule:
             schedule = definition.cron_schedule
-            next_ex = next_ex_text(parse_schedule(schedule, self._clock.now()).start) if schedule else None
+            cron_start = parse_schedule(schedule, self._clock.now()).start if schedule is not None else None
+            cron_next = cron_start
         return replace(
             actor,
             uid=uid,
             gid=gid,
             tasdir=tasdir,
             mounts=mounts_for(configured, tenant=actor.tenant, owner=actor.owner, tasdir=tasdir),
-            cron_next_ex=next_ex,
+            cron_start=cron_start,
+            cron_next=cron_next,
         )
 
     def _check_link(self, tx: Transaction, actor: Actor, caller: Caller) -> None:

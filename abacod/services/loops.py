@@ -17,8 +17,10 @@ _log = structlog.get_logger()
 class Periodic:
     """Calls `run_once` at an interval, for ever; one failed call does not end the loop."""
 
-    def __init__(self, name: str, run_once: Callable[[], Awaitable[object]], interval: float, clock: Clock) -> None:
-        """`interval` is the pause between two calls, in seconds."""
+    def __init__(
+        self, name: str, run_once: Callable[[], Awaitable[object]], interval: Callable[[], float] | float, clock: Clock
+    ) -> None:
+        """`interval` is the pause before each call, in seconds, or tells how long that is now."""
         self.name = name
         self.failures = 0
         self._run_once = run_once
@@ -28,7 +30,7 @@ class Periodic:
     async def run(self) -> None:
         """Pause, call, pause, call."""
         while True:
-            await self._clock.sleep(self._interval)
+            await self._clock.sleep(self._interval() if callable(self._interval) else self._interval)
             try:
                 await self._run_once()
             except Unavailable as error:

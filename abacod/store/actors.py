@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from abacod.clock import from_ms, to_ms
@@ -23,9 +24,9 @@ def insert(tx: sqlite3.Connection, actor: Actor) -> None:
     tx.execute(
         """
         INSERT INTO actors (id, tenant, owner, definition, status, status_message, revision, state, mounts,
-                            uid, gid, tasdir, cron_next_ex, create_ms, update_ms)
+                            uid, gid, tasdir, cron_start_ms, cron_next_ms, create_ms, update_ms)
         VALUES (:id, :tenant, :owner, :definition, :status, :status_message, :revision, :state, :mounts,
-                :uid, :gid, :tasdir, :cron_next_ex, :create_ms, :update_ms)
+                :uid, :gid, :tasdir, :cron_start_ms, :cron_next_ms, :create_ms, :update_ms)
         """,
         _to_row(actor),
     )
@@ -129,7 +130,8 @@ def replace(tx: sqlite3.Connection, actor: Actor) -> None:
         """
         UPDATE actors
         SET definition = :definition, status = :status, status_message = :status_message, revision = :revision,
-            mounts = :mounts, uid = :uid, gid = :gid, tasdir = :tasdir, cron_next_ex = :cron_next_ex, update_ms = :update_ms
+            mounts = :mounts, uid = :uid, gid = :gid, tasdir = :tasdir, cron_start_ms = :cron_start_ms,
+            cron_next_ms = :cron_next_ms, update_ms = :update_ms
         WHERE id = :id
         """,
         _to_row(actor),
@@ -151,6 +153,20 @@ def set_status(
         {"id": actor_id, "status": status, "message": message, "revision": revision},
     )
     return bool(changed.rowcount)
+
+
+def due(tx: sqlite3.Connection, moment: datetime) -> list[ActorId]:
+    """The actors whose schedule has a run at or before `moment`, in the order of these runs."""
+    rows = tx.execute(
+        "SELECT id FROM actors WHERE cron_next_ms <= ? AND status != 'SHUTTING_DOWN' ORDER BY cron_next_ms, seq",
+        (to_ms(moment),),
+    )
+    return [ActorId(row["id"]) for row in rows]
+
+
+def set_cron_next(tx: sqlite3.Connection, actor_id: ActorId, moment: datetime | None) -> None:
+    """Set the next run of the actor's schedule; None if there is none any more."""
+    tx.execute("UPDATE actors SET cron_next_ms = ? WHERE id = ?", (moment and to_ms(moment), actor_id))
 
 
 def set_state(tx: sqlite3.Connection, actor_id: ActorId, state: Any) -> None:
@@ -184,7 +200,8 @@ def _to_row(actor: Actor) -> dict[str, Any]:
         "uid": actor.uid,
         "gid": actor.gid,
         "tasdir": actor.tasdir,
-        "cron_next_ex": actor.cron_next_ex,
+        "cron_start_ms": actor.cron_start and to_ms(actor.cron_start),
+        "cron_next_ms": actor.cron_next and to_ms(actor.cron_next),
         "create_ms": to_ms(actor.create_time),
         "update_ms": to_ms(actor.last_update_time),
     }
@@ -208,5 +225,6 @@ def _from_row(row: sqlite3.Row) -> Actor:
         uid=row["uid"],
         gid=row["gid"],
         tasdir=row["tasdir"],
-        cron_next_ex=row["cron_next_ex"],
+        cron_start=None if row["cron_start_ms"] is None else from_ms(row["cron_start_ms"]),
+        cron_next=None if row["cron_next_ms"] is None else from_ms(row["cron_next_ms"]),
     )

@@ -15,3 +15,19 @@ CREATE TABLE events (
 CREATE INDEX events_of_actor ON events (actor_id, seq);
 CREATE INDEX events_waiting ON events (actor_id, seq) WHERE done_ms IS NULL;
 CREATE INDEX events_done ON events (done_ms) WHERE done_ms IS NOT NULL;
+
+-- The first and the next run of an actor's schedule. `cron_next_ex` held the next one as text, `yyyy-m-d h`; now it is made
+-- of the moment, for whoever asks the database for it.
+ALTER TABLE actors ADD COLUMN cron_start_ms INTEGER;
+ALTER TABLE actors ADD COLUMN cron_next_ms INTEGER;
+UPDATE actors SET cron_next_ms = 1000 * (
+  SELECT unixepoch(printf('%04d-%02d-%02d %02d:00', parts ->> 0, parts ->> 1, parts ->> 2, parts ->> 3))
+  FROM (SELECT '[' || replace(replace(cron_next_ex, '-', ','), ' ', ',') || ']' AS parts))
+WHERE cron_next_ex IS NOT NULL;
+UPDATE actors SET cron_start_ms = cron_next_ms;
+ALTER TABLE actors DROP COLUMN cron_next_ex;
+ALTER TABLE actors ADD COLUMN cron_next_ex TEXT GENERATED ALWAYS AS (
+  iif(cron_next_ms IS NULL, NULL, printf('%d-%d-%d %d',
+    strftime('%Y', cron_next_ms / 1000, 'unixepoch'), strftime('%m', cron_next_ms / 1000, 'unixepoch'),
+    strftime('%d', cron_next_ms / 1000, 'unixepoch'), strftime('%H', cron_next_ms / 1000, 'unixepoch')))) VIRTUAL;
+CREATE INDEX actors_cron ON actors (cron_next_ms) WHERE cron_next_ms IS NOT NULL;

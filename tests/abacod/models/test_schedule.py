@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import calendar
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -71,28 +72,67 @@ def test_now_is_the_hour_in_utc() -> None:
 )
 def test_months_keep_the_day_of_the_start_where_they_have_it(start: str, number: int, runs: list[str]) -> None:
     schedule = Schedule(at(start), number, "month")
-    moment, seen = schedule.start, []
-    for _ in runs:
-        moment = schedule.after(moment)
-        seen.append(moment)
-    assert seen == [at(each) for each in runs]
+    assert [schedule.run(index) for index in range(1, len(runs) + 1)] == [at(each) for each in runs]
 
 
 @pytest.mark.parametrize(("unit", "hours"), [("hour", 5), ("day", 5 * 24), ("week", 5 * 168)])
 def test_other_units_are_fixed_steps(unit: str, hours: int) -> None:
-    assert Schedule(NOW, 5, unit).after(NOW) == NOW + timedelta(hours=hours)
+    assert Schedule(NOW, 5, unit).run(1) == NOW + timedelta(hours=hours)
+    assert Schedule(NOW, 5, unit).run(3) == NOW + 3 * timedelta(hours=hours)
 
 
-@given(
-    start=st.datetimes(datetime(2000, 1, 1), datetime(3000, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
-    number=st.integers(1, 9999),
-    unit=st.sampled_from(["hour", "day", "week", "month"]),
+SCHEDULES = st.builds(
+    Schedule,
+    st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - hypothesis adds it
+    st.integers(1, 9999),
+    st.sampled_from(["hour", "day", "week", "month"]),
 )
-def test_the_next_run_is_always_later(start: datetime, number: int, unit: str) -> None:
-    schedule = Schedule(start, number, unit)
-    first = schedule.after(start)
-    assert start < first < schedule.after(first)
-    assert (first.minute, first.second) == (start.minute, start.second)
+
+
+@given(SCHEDULES, st.integers(0, 5))
+def test_runs_come_one_after_the_other_on_the_grid(schedule: Schedule, index: int) -> None:
+    one, other = schedule.run(index), schedule.run(index + 1)
+    assert one < other
+    assert (other.minute, other.second) == (schedule.start.minute, schedule.start.second)
+    if schedule.unit == "month":
+        last_day = calendar.monthrange(other.year, other.month)[1]
+        assert other.day == min(schedule.start.day, last_day)
+
+
+@given(SCHEDULES, st.timedeltas(timedelta(days=-400), timedelta(days=365 * 400)))
+def test_whatever_was_missed_the_next_run_is_the_first_later_one_of_the_grid(
+    schedule: Schedule, later: timedelta
+) -> None:
+    now = schedule.start + later
+    following = schedule.next_after(now)
+    assert following is not None
+    assert following > now
+    # Found the other way round, by halving: how many runs there were until now.
+    low, high = 0, 1
+    while schedule.run(high) <= now:
+        low, high = high, high * 2
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if schedule.run(middle) <= now else (low, middle)
+    assert following == schedule.run(low)
+
+
+@given(SCHEDULES, st.integers(0, 5))
+def test_the_run_after_a_run_is_the_next_one(schedule: Schedule, index: int) -> None:
+    assert schedule.next_after(schedule.run(index)) == schedule.run(index + 1)
+    assert schedule.next_after(schedule.run(index) - timedelta(milliseconds=1)) == schedule.run(index)
+
+
+@pytest.mark.parametrize("unit", ["hour", "day", "week", "month"])
+def test_at_the_end_of_time_there_is_no_next_run(unit: str) -> None:
+    last = at("9999-12-31 23")
+    assert Schedule(last, 1, unit).next_after(last) is None
+    assert Schedule(last, 1, unit).next_after(last - timedelta(hours=1)) == last
+
+
+def test_a_schedule_that_began_keeps_its_start() -> None:
+    assert Schedule.started("now + 2 months", at("2026-01-31 08")) == Schedule(at("2026-01-31 08"), 2, "month")
+    assert Schedule.started("2020-01-01 00 + 1 day", at("2020-01-01 00")) == Schedule(at("2020-01-01 00"), 1, "day")
 
 
 def test_how_the_next_run_is_shown() -> None:

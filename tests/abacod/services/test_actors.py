@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ async def test_the_owner_stays_and_decides_about_user_and_mounts(tmp_path: Path)
 async def test_a_schedule_sets_the_next_run_and_keeps_it_while_it_is_unchanged(lab: Lab) -> None:
     actor = await lab.create(caller=ADA, cron_schedule="2099-01-31 08 + 1 month", cron_on=True)
     assert actor.cron_next_ex == "2099-1-31 8"
-    moved = replace(actor, cron_next_ex="2099-2-28 8")
+    moved = replace(actor, cron_next=datetime(2099, 2, 28, 8, tzinfo=UTC))
     await lab.database.write(lambda tx: actors.replace(tx, moved))
     same = await change(lab, actor, cron_schedule="2099-01-31 08 + 1 month", cron_on=True)
     assert same.cron_next_ex == "2099-2-28 8"

@@ -31,7 +31,8 @@ def test_an_actor_comes_back_as_it_was_stored(tx: sqlite3.Connection) -> None:
         uid=0,
         gid=0,
         tasdir="1/ada",
-        cron_next_ex="2026-1-1 0",
+        cron_start=START,
+        cron_next=START + timedelta(days=1),
     )
     actors.insert(tx, stored)
     assert actors.get(tx, TENANT, stored.id) == actors.find(tx, stored.id) == stored

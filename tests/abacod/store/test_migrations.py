@@ -74,3 +74,21 @@ def test_the_sums_of_an_earlier_release_learn_whose_they_are(tmp_path: Path, mon
         # then both are counted for their tenants
         rows = connection.execute("SELECT actor_id, tenant, executions FROM actor_totals ORDER BY actor_id").fetchall()
         assert rows == [("gone", "lab", 1), ("idle", "dev", 0)]
+
+
+def test_schedules_of_an_older_database_keep_their_next_run() -> None:
+    scripts = migrations._scripts()
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for number in range(1, 4):
+            connection.executescript(scripts[number])
+        for name, shown in (("on", "2026-3-14 5"), ("off", None)):
+            connection.execute(
+                "INSERT INTO actors (id, tenant, owner, definition, status, status_message, revision, state, mounts, "
+                "cron_next_ex, create_ms, update_ms) VALUES (?, 'dev', 'ada', '{}', 'READY', '', 1, '{}', '[]', ?, 0, 0)",
+                (name, shown),
+            )
+        connection.executescript(scripts[4])
+        rows = connection.execute(
+            "SELECT cron_start_ms, cron_next_ms, cron_next_ex FROM actors ORDER BY seq"
+        ).fetchall()
+    assert rows == [(1_773_464_400_000, 1_773_464_400_000, "2026-3-14 5"), (None, None, None)]

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from abacod import __version__
 from abacod.client.commands import account, actors, more, runs, sharing
 from abacod.client.commands.completion import completion
+from abacod.client.commands.deploy import deploy
 from abacod.client.errors import BROKEN_PIPE, INTERRUPTED, ClientError, Usage
 from abacod.client.output import abandon, one_line, prepare, say
 
@@ -110,6 +111,7 @@ _add(actors.show)
 _add(actors.create)
 _add(actors.update)
 _add(actors.rm, "delete")
+_add(deploy)
 _add(runs.run, "submit")
 _add(runs.logs)
 _add(runs.executions)

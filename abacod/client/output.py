@@ -41,6 +41,11 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def is_terminal() -> bool:
+    """Whether a human sees standard error."""
+    return sys.stderr.isatty()
+
+
 def put(text: str) -> None:
     """Text of a result, as it is."""
     sys.stdout.write(text)

@@ -84,6 +84,11 @@ def from_file(file: str) -> Fields:
         raise Usage(f"{file} is not JSON: {error}.") from error
     if not isinstance(content, dict):
         raise Usage(f"{file} is not a JSON object.")
+    return of_content(content)
+
+
+def of_content(content: Mapping[str, Any]) -> Fields:
+    """The fields in a JSON or TOML file, by their names in the API; what else is there is left out."""
     given = {re.sub(r"([A-Z])", r"_\1", name).lower(): value for name, value in content.items()}
     return {name: value for name, value in given.items() if value is not None and name in NAMES}
 

@@ -21,6 +21,8 @@ from abacod.client.paths import ACTORS, TOKENS
 _CONNECT_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 60.0
 _QUICK_SECONDS: Final = 1.0
+_STREAM: Final = httpx.Timeout(_CONNECT_SECONDS, read=120)
+"""For answers that come piece by piece: after a silence as long as this the connection may be dead. In seconds."""
 _FOR_EVER: Final = httpx.Timeout(_CONNECT_SECONDS, read=None)
 
 Parameters = Sequence[tuple[str, str]]
@@ -99,7 +101,7 @@ class Server:
 
     @contextmanager
     def streamed(self, path: str, *, params: Parameters, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        """An answer below `/v3/actors` that comes piece by piece and may take for ever."""
+        """An answer below `/v3/actors` that comes piece by piece. Raises `Unreachable` after a long silence."""
         self._renew_early()
         with self._trouble_told():
             request = self._client.build_request(
@@ -107,7 +109,7 @@ class Server:
                 self.account.url + ACTORS + path,
                 params=self._parameters(params),
                 headers={**self._credentials(), **headers},
-                timeout=_FOR_EVER,
+                timeout=_STREAM,
             )
             response = self._client.send(request, stream=True)
             try:

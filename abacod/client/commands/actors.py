@@ -14,7 +14,7 @@ from abacod.client.paths import segment
 from abacod.client.registration import NAMES, Fields, of_actor, with_flags
 from abacod.client.sending import parse_json, read_text
 
-_COLUMNS = (Column("ID", whole=True), Column("NAME"), Column("IMAGE"), Column("OWNER"), Column("STATUS", whole=True))
+COLUMNS = (Column("ID", whole=True), Column("NAME"), Column("IMAGE"), Column("OWNER"), Column("STATUS", whole=True))
 
 Image = Annotated[str | None, typer.Argument(metavar="IMAGE", help="The Docker image.", show_default=False)]
 ImageFlag = Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="The same as the argument.")]
@@ -36,7 +36,7 @@ def ls(
     if as_json:
         put_json(actors)
     else:
-        put_table(_COLUMNS, [[each[column.head.lower()] for column in _COLUMNS] for each in actors])
+        put_table(COLUMNS, [[each[column.head.lower()] for column in COLUMNS] for each in actors])
 
 
 def show(actor: Actor, as_json: Json = False) -> None:
@@ -52,7 +52,7 @@ def create(image: Image = None, image_flag: ImageFlag = None, as_json: Json = Fa
     if not fields.get("image"):
         raise Usage("Give the image of the actor.")
     with connected() as server:
-        _put_registered(server.call("POST", "", json=fields), as_json)
+        put_registered(server.call("POST", "", json=fields), as_json)
 
 
 @with_flags
@@ -81,7 +81,7 @@ def update(
         variables = {**before.get("default_environment", {}), **given.pop("default_environment", {})}
         before["default_environment"] = {key: variables[key] for key in variables if key not in (unset_env or ())}
         fields = before | _with_image(given, image, image_flag) | {"force": force}
-        _put_registered(server.call("PUT", f"/{found['id']}", json=fields), as_json)
+        put_registered(server.call("PUT", f"/{found['id']}", json=fields), as_json)
 
 
 def rm(
@@ -167,8 +167,9 @@ def _with_image(given: Fields, image: str | None, flag: str | None) -> Fields:
     return given | ({"image": image or flag} if image or flag else {})
 
 
-def _put_registered(actor: dict[str, Any], as_json: bool) -> None:
+def put_registered(actor: dict[str, Any], as_json: bool) -> None:
+    """An actor as it was registered, in one line or as JSON."""
     if as_json:
         put_json(actor)
     else:
-        put_table(_COLUMNS, [[actor[column.head.lower()] for column in _COLUMNS]])
+        put_table(COLUMNS, [[actor[column.head.lower()] for column in COLUMNS]])

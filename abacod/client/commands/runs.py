@@ -11,7 +11,7 @@ import typer
 
 from abacod.client.commands.options import Actor, Execution, Json, Yes, confirm, connected, put_one
 from abacod.client.errors import INTERRUPTED, ClientError, EndedBadly, Usage
-from abacod.client.follow import follow as follow_log
+from abacod.client.follow import Follower
 from abacod.client.naming import actor_id, execution_id
 from abacod.client.output import Column, one_line, put, put_bytes, put_json, put_table, say
 from abacod.client.paths import ACTORS, segment
@@ -88,7 +88,7 @@ def logs(
         found = actor_id(server, actor)
         which = execution_id(server, found, execution)
         if follow:
-            follow_log(server, found, which, put)
+            Follower(server, found, which, put).to_the_end()
             return
         result = server.call("GET", f"/{found}/executions/{segment(which)}/logs")
     if as_json:
@@ -195,7 +195,7 @@ def _wait(server: Server, actor: str, execution: str, as_json: bool) -> None:
     say(f"Execution {execution}")
     try:
         # As JSON, standard output is for the execution.
-        ended = follow_log(server, actor, execution, _put_aside if as_json else put)
+        ended = Follower(server, actor, execution, _put_aside if as_json else put).to_the_end()
     except KeyboardInterrupt:
         say(
             f"\nExecution {execution} goes on. `abaco logs -f {actor} {execution}` shows it, "

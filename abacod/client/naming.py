@@ -47,6 +47,13 @@ def actor_id(server: Server, identifier: str) -> str:
     return str(find_actor(server, identifier)["id"])
 
 
+def lasting_name(server: Server, identifier: str) -> str:
+    """How to name the actor where the server keeps the name: an alias as it is, since it may be given to another actor."""
+    found = actor_id(server, identifier)
+    is_alias = any(each["alias"] == identifier for each in server.call("GET", "/aliases"))
+    return identifier if is_alias else found
+
+
 def execution_id(server: Server, actor: str, given: str | None) -> str:
     """The execution that is given, else the latest one of the actor.
 

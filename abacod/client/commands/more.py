@@ -8,7 +8,7 @@ import typer
 
 from abacod.client.commands.options import Actor, Json, connected, put_one
 from abacod.client.errors import Usage
-from abacod.client.naming import actor_id
+from abacod.client.naming import actor_id, lasting_name
 from abacod.client.output import Column, put_json, put_table, say
 from abacod.client.paths import ACTORS, segment
 from abacod.client.sending import read_text
@@ -125,9 +125,10 @@ def create_config(
     secret: Annotated[bool, typer.Option("--secret", help="Nobody but the actors shall see the value.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Give actors a value. The actors are ids or aliases."""
-    fields = {"name": name, "value": _value(value), "is_secret": secret, "actors": ",".join(actors)}
+    """Give actors a value."""
     with connected() as server:
+        named = ",".join(lasting_name(server, each) for each in actors)
+        fields = {"name": name, "value": _value(value), "is_secret": secret, "actors": named}
         put_one(server.call("POST", "/configs", json=fields), as_json)
 
 
@@ -153,7 +154,7 @@ def update_config(
             "name": name,
             "value": before["value"] if value is None else _value(value),
             "is_secret": before["is_secret"] if secret is None else secret,
-            "actors": ",".join(actors) if actors else before["actors"],
+            "actors": ",".join(lasting_name(server, each) for each in actors) if actors else before["actors"],
         }
         put_one(server.call("PUT", _path(name), json=fields), as_json)
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
 
+from abacod.client.account import Account
+from abacod.client.commands import runs
+from abacod.client.server import Server
 from tests.abacod.api.serving import Client, Serving
 from tests.abacod.client.conftest import Abaco
 from tests.fakes import FakeContainer
@@ -133,3 +137,47 @@ def test_wrong_usage_is_told_before_anything_is_sent(nobody: Abaco, arguments: t
     refused = nobody.now(*arguments)
     assert refused.code in (2, 3)
     assert problem in refused.err
+
+
+class Results:
+    """A server that has some results for the latest execution of an actor."""
+
+    def __init__(self, *results: bytes) -> None:
+        self.left = list(results)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/results"):
+            return httpx.Response(200, content=self.left.pop(0) if self.left else b"")
+        result = {"id": "a", "executions": [{"id": "e1"}, {"id": "e2"}]}
+        return httpx.Response(200, json={"message": "m", "result": result, "status": "s", "version": "1"})
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch) -> Results:
+    server = Results(b"one\xff", b"two", b"three")
+    account = Account("http://abaco.example.org", access_token="x")
+    monkeypatch.setattr(runs, "connected", lambda: Server(account, transport=httpx.MockTransport(server)))
+    return server
+
+
+def test_a_result_is_taken_and_printed_as_it_is(nobody: Abaco, results: Results) -> None:
+    assert nobody.now("results", "a").bytes_out == b"one\xff"
+    assert nobody.now("results", "a", "--json").result == ["dHdv"]
+    assert nobody.now("results", "a", "--all").bytes_out == b"three"
+    none = nobody.now("results", "a")
+    assert (none.code, none.bytes_out, none.err) == (0, b"", "Execution e2 has no result waiting.\n")
+
+
+def test_results_go_to_files_that_were_not_there(nobody: Abaco, results: Results, tmp_path: Path) -> None:
+    (tmp_path / "1").write_bytes(b"mine")
+    assert nobody.now("results", "a", "--all", "-o", str(tmp_path / "new" / "place")).code == 0
+    assert sorted(file.name for file in (tmp_path / "new" / "place").iterdir()) == ["1", "2", "3"]
+    results.left = [b"four"]
+    nobody.now("results", "a", "-o", str(tmp_path))
+    assert [(tmp_path / name).read_bytes() for name in ("1", "2")] == [b"mine", b"four"]
+
+
+def test_no_result_is_taken_without_a_place_for_it(nobody: Abaco, results: Results, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert nobody.now("results", "a", "-o", str(tmp_path / "file" / "x")).code == 2
+    assert len(results.left) == 3

@@ -1,0 +1,249 @@
+"""Who may use which address: every route with every kind of caller, against the table below.
+
+A route that is missing from `TABLE` fails `test_every_route_is_in_the_table`. To add one, name the row of `KINDS` it belongs to, the
+status that those get who are let in, and the body to send. A new parameter of a path gets its value in `_Thing`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+from unittest.mock import Mock
+
+import pytest
+from yarl import URL
+
+from abacod.api.routes import actor_routes, other_routes
+from abacod.ids import Username
+from abacod.models.user import Level, User
+from tests.abacod.api.serving import CREATED, DEV, LAB, Client, Serving
+
+# Users with that level on the actor, the alias and all else that is shared. `world` has no entry, but everyone has EXECUTE.
+LEVELS: Final = {"none": "NONE", "read": "READ", "execute": "EXECUTE", "update": "UPDATE"}
+
+CALLERS: Final = (
+    *("nobody", "bad token", "expired", "foreign admin", "stranger", *LEVELS, "owner", "admin", "world"),
+    *("nonce NONE", "nonce READ", "nonce EXECUTE", "nonce UPDATE", "used-up nonce", "alias nonce"),
+)
+"""The nonces are the owner's; that of the alias has EXECUTE, and is used with the alias in the path."""
+
+# `+` is let in. The columns are those of CALLERS.
+KINDS: Final = {
+    #             nobody bad exp foreign stranger none read exec update owner admin world | nonces: N R E U used alias
+    "anyone": "      +   +   +      +       +      +    +    +     +      +     +     +      +   +   +   +   +   +",
+    "user": "       401 401 401     +       +      +    +    +     +      +     +     +     401 401 401 401 401 401",
+    "tenant": "     401 401 401    404      +      +    +    +     +      +     +     +     401 401 401 401 401 401",
+    "read": "       401 401 401    404     403    403   +    +     +      +     +     +     403  +   +   +  401  + ",
+    "execute": "    401 401 401    404     403    403  403   +     +      +     +     +     403 403  +   +  401  + ",
+    "update": "     401 401 401    404     403    403  403  403    +      +     +    403    403 403 403  +  401 403",
+    "admin here": " 401 401 401    404     403    403  403  403   403    403    +    403    403 403 403 403 401 403",
+    "admin": "      401 401 401     +      403    403  403  403   403    403    +    403    401 401 401 401 401 401",
+    # With a token only.
+    "may read": "   401 401 401    404     403    403   +    +     +      +     +     +     401 401 401 401 401 401",
+    "may update": " 401 401 401    404     403    403  403  403    +      +     +    403    401 401 401 401 401 401",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    kind: str
+    status: int = 200
+    body: dict[str, str] | None = None
+
+
+_IMAGE: Final = {"image": "image"}
+_CONFIG: Final = {"value": "1", "is_secret": "false", "actors": "{actor}"}
+_GRANT: Final = {"user": "eve", "level": "READ"}
+
+TABLE: Final = {
+    "GET /": Row("user"),
+    "POST /": Row("user", 201, _IMAGE),
+    "GET /{actor}": Row("read"),
+    "PUT /{actor}": Row("update", body=_IMAGE),
+    "DELETE /{actor}": Row("update"),
+    "GET /{actor}/state": Row("read"),
+    "POST /{actor}/state": Row("update", body={"n": "1"}),
+    "GET /{actor}/messages": Row("read"),
+    "POST /{actor}/messages": Row("execute", body={"message": "1"}),
+    "DELETE /{actor}/messages": Row("update"),
+    "GET /{actor}/executions": Row("read"),
+    "GET /{actor}/executions/{execution}": Row("read"),
+    "DELETE /{actor}/executions/{execution}": Row("update", 400),  # it has ended
+    "GET /{actor}/executions/{execution}/logs": Row("read"),
+    "GET /{actor}/executions/{execution}/results": Row("read"),
+    "POST /{actor}/executions/{execution}/results": Row("read"),
+    "GET /{actor}/permissions": Row("read"),
+    "POST /{actor}/permissions": Row("update", body=_GRANT),
+    "GET /{actor}/workers": Row("read"),
+    "POST /{actor}/workers": Row("admin here"),
+    "GET /{actor}/workers/{worker}": Row("read", 404),
+    "DELETE /{actor}/workers/{worker}": Row("update", 404),
+    "GET /{actor}/nonces": Row("update"),
+    "POST /{actor}/nonces": Row("update", 201),
+    "GET /{actor}/nonces/{nonce}": Row("update", 404),
+    "DELETE /{actor}/nonces/{nonce}": Row("update", 404),
+    "GET /aliases": Row("user"),
+    "POST /aliases": Row("may update", 201, {"alias": "another-{alias}", "actor_id": "{actor}"}),
+    "GET /aliases/{alias}": Row("may read"),
+    "PUT /aliases/{alias}": Row("may update", body={"actor_id": "{actor}"}),
+    "DELETE /aliases/{alias}": Row("may update"),
+    "GET /aliases/{alias}/permissions": Row("may read"),
+    "POST /aliases/{alias}/permissions": Row("may update", body=_GRANT),
+    "GET /aliases/{alias}/nonces": Row("may update"),
+    "POST /aliases/{alias}/nonces": Row("may update", 201),
+    "GET /aliases/{alias}/nonces/{nonce}": Row("may update", 404),
+    "DELETE /aliases/{alias}/nonces/{nonce}": Row("may update", 404),
+    "GET /configs": Row("user"),
+    "POST /configs": Row("may update", body={**_CONFIG, "name": "another-{alias}"}),
+    "GET /configs/{config}": Row("may read"),
+    "PUT /configs/{config}": Row("may update", body={**_CONFIG, "name": "{config}"}),
+    "DELETE /configs/{config}": Row("may update"),
+    "GET /configs/{config}/permissions": Row("may read"),
+    "POST /configs/{config}/permissions": Row("may update", body=_GRANT),
+    "GET /search/{database}": Row("user"),
+    "GET /search/{database}/{actor}/executions": Row("may read"),
+    "GET /utilization": Row("user"),
+    "GET /admin": Row("admin"),
+    "GET /admin/workers": Row("admin"),
+    "GET /admin/executions": Row("admin"),
+}
+
+OTHER_TABLE: Final = {
+    "GET /healthz": Row("anyone"),
+    "GET /readyz": Row("anyone"),
+    "GET /openapi.json": Row("anyone"),
+    "GET /docs": Row("anyone"),
+    "GET /metrics": Row("anyone"),
+    "GET /v3/sites": Row("anyone"),
+    "GET /v3/tenants": Row("anyone"),
+    "GET /v3/tenants/{tenant}": Row("anyone"),
+    "POST /v3/oauth2/tokens": Row("anyone", 400),  # without a name and password
+    "GET /v3/oauth2/userinfo": Row("user"),
+    "GET /v3/oauth2/profiles": Row("user"),
+    "GET /v3/oauth2/profiles/{username}": Row("tenant"),
+    "POST /token": Row("anyone", 400),
+    "GET /profiles/v2": Row("user"),
+    "GET /profiles/v2/{username}": Row("tenant"),
+}
+
+ALL: Final = [
+    *(("/v3/actors", route, row) for route, row in TABLE.items()),
+    *(("", route, row) for route, row in OTHER_TABLE.items()),
+]
+
+
+@dataclass
+class _Thing:
+    """An actor with all that paths name, shared with everybody as CALLERS says."""
+
+    parameters: dict[str, str]
+    nonces: dict[str, str] = field(default_factory=dict)
+
+
+class _Cast:
+    """The callers, and the things they ask for."""
+
+    def __init__(self, served: Serving) -> None:
+        self._served = served
+        self._tokens: dict[str, str] = {"bad token": "no token"}
+        self._things: dict[bool, _Thing] = {}
+        self._made = 0
+
+    async def assemble(self) -> None:
+        """Make the accounts."""
+        for name in ("stranger", *LEVELS, "owner", "world"):
+            self._tokens[name] = str((await self._served.user(name)).token)
+        self._tokens["admin"] = str((await self._served.user("admin", "abaco_admin")).token)
+        foreign = await self._served.user("foreign", "abaco_admin", tenant=LAB)
+        self._tokens["foreign admin"] = str(foreign.token)
+        stranger = User(DEV, Username("stranger"), frozenset(), CREATED)
+        self._tokens["expired"] = self._served.daemon.core.tokens.issue(stranger, "access", -60).text
+
+    async def ask(self, caller: str, prefix: str, method: str, path: str, body: dict[str, str] | None) -> int:
+        """The status that the caller gets. What was changed is made anew for the next one."""
+        for_world = caller == "world"
+        thing = self._things.get(for_world) or await self._thing(path, for_world=for_world)
+        self._things[for_world] = thing
+        parameters = dict(thing.parameters)
+        if caller == "alias nonce":
+            parameters["actor"] = parameters["alias"]
+        url = URL(self._served.url + prefix + path.format_map(parameters), encoded=True)
+        if nonce := thing.nonces.get(caller):
+            url = url.with_query({"x-nonce": nonce})
+        headers = {"X-Tapis-Token": self._tokens[caller]} if caller in self._tokens else {}
+        sent = body and {name: text.format_map(thing.parameters) for name, text in body.items()}
+        async with self._served.session.request(method, url, headers=headers, json=sent) as response:
+            await response.read()
+        if method != "GET" and response.status < 300:
+            del self._things[for_world]
+        return response.status
+
+    async def _thing(self, path: str, *, for_world: bool) -> _Thing:
+        self._made += 1
+        owner = Client(self._served.session, self._served.url, self._tokens["owner"])
+        actor = (await owner.register(stateless=False))["id"]
+        alias = f"alias{self._made}"
+        await owner.post("/v3/actors/aliases", json={"alias": alias, "actor_id": actor}, expect=201)
+        config = {"name": f"config{self._made}", "value": "1", "is_secret": False, "actors": actor}
+        await owner.post("/v3/actors/configs", json=config, expect=200)
+        for user, level in {"ABACO_WORLD": "EXECUTE"}.items() if for_world else LEVELS.items():
+            for shared in (actor, f"aliases/{alias}", f"configs/{config['name']}"):
+                await owner.post(f"/v3/actors/{shared}/permissions", json={"user": user, "level": level}, expect=200)
+        execution = "nothing"
+        if "{execution}" in path:
+            sent = await owner.post(f"/v3/actors/{actor}/messages", json={"message": "1"}, expect=200)
+            execution = sent.result["execution_id"]
+            await self._served.until_ended(owner, actor, execution)
+        thing = _Thing(
+            {
+                "actor": actor,
+                "alias": alias,
+                "config": str(config["name"]),
+                "execution": execution,
+                "worker": "nothing",
+                "nonce": "nothing",
+                "database": "actors",
+                "tenant": "dev",
+                "username": "owner",
+            }
+        )
+        for level in LEVELS.values():
+            thing.nonces[f"nonce {level}"] = await self._nonce(owner, actor, level=level)
+        thing.nonces["alias nonce"] = await self._nonce(owner, f"aliases/{alias}", level="EXECUTE")
+        thing.nonces["used-up nonce"] = await self._nonce(owner, actor, level="UPDATE", max_uses=1)
+        nobody = self._served.nobody
+        await nobody.get(f"/v3/actors/{actor}?x-nonce={thing.nonces['used-up nonce']}", expect=200)
+        return thing
+
+    @staticmethod
+    async def _nonce(owner: Client, of: str, **fields: Any) -> str:
+        return str((await owner.post(f"/v3/actors/{of}/nonces", json=fields, expect=201)).result["id"])
+
+
+def test_every_route_is_in_the_table() -> None:
+    assert {f"{route.method} {route.path}" for route in actor_routes(Mock())} == set(TABLE)
+    assert {f"{route.method} {route.path}" for route in other_routes(Mock())} == set(OTHER_TABLE)
+
+
+def test_a_nonce_opens_nothing_with_less_than_the_documented_level() -> None:
+    # spec/actors-api 7.5. POST of results is another way to ask with GET.
+    by_method = {"GET": Level.READ, "POST": Level.UPDATE, "PUT": Level.UPDATE, "DELETE": Level.UPDATE}
+    exceptions = {"POST /{actor}/messages": Level.EXECUTE, "POST /{actor}/executions/{execution}/results": Level.READ}
+    for route in (*actor_routes(Mock()), *other_routes(Mock())):
+        demand = route.need.value
+        if demand is not None and demand.takes_nonces:
+            needed = exceptions.get(f"{route.method} {route.path}", by_method[route.method])
+            assert (demand.actor or Level.NONE) >= needed, route.path
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(("prefix", "route", "row"), ALL, ids=[route for _, route, _ in ALL])
+async def test_who_may(served: Serving, prefix: str, route: str, row: Row) -> None:
+    method, _, path = route.partition(" ")
+    cast = _Cast(served)
+    await cast.assemble()
+    expected = {
+        caller: row.status if word == "+" else int(word)
+        for caller, word in zip(CALLERS, KINDS[row.kind].split(), strict=True)
+    }
+    assert {caller: await cast.ask(caller, prefix, method, path, row.body) for caller in CALLERS} == expected

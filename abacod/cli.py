@@ -169,7 +169,7 @@ def list_users(tenant: Tenant = None, config: Config = None, data_dir: DataDir =
 
 @users_app.command("remove")
 def remove_user(name: Name, tenant: Tenant = None, config: Config = None, data_dir: DataDir = None) -> None:
-    """Remove a user; a running daemon refuses the user's tokens within a second. The user's actors stay."""
+    """Remove a user; a running daemon refuses the user's tokens within a second. The actors stay, nonces go."""
     settings = _settings(config, data_dir)
     _require_database(settings)
     with beside_daemon(settings.database_path, settings.store) as connection:
@@ -194,6 +194,27 @@ def change_password(
         new_hash = hash_password(_password(password_stdin))
         users.set_password(connection, user.tenant, user.username, new_hash, SystemClock().now())
     typer.echo(f"Changed the password of {user.username} in tenant {user.tenant}.")
+
+
+@users_app.command("roles")
+def change_roles(
+    name: Name,
+    *,
+    tenant: Tenant = None,
+    roles: Roles = None,
+    none: Annotated[bool, typer.Option("--none", help="Take all roles away.")] = False,
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Give a user exactly these roles; in a running daemon they count within a second, for the user's nonces as well."""
+    settings = _settings(config, data_dir)
+    _require_database(settings)
+    if bool(roles) == none:
+        raise BadRequest("Give each role the user shall have with --role, or --none for none at all.")
+    wanted = sorted(set(roles or ()))
+    with beside_daemon(settings.database_path, settings.store) as connection:
+        users.set_roles(connection, _tenant(tenant, settings), Username(name), wanted)
+    typer.echo(f"Roles of {name} in tenant {_tenant(tenant, settings)}: {', '.join(wanted) or 'none'}.")
 
 
 @app.command("token")

@@ -7,14 +7,15 @@ from datetime import datetime
 
 from abacod.ids import NonceId, TenantId, Username
 from abacod.models.permission import Subject
-from abacod.models.user import Caller, Level, Role
+from abacod.models.user import Level, Role
 
 
 @dataclass(frozen=True, slots=True)
 class Nonce:
     """A key that opens one actor, or what one alias stands for, without a token (seeds: Nonces).
 
-    Who uses it acts as `owner`, who made it, with the `roles` the owner had then. `max_uses` is None for any number.
+    Who uses it acts as `owner`, who made it, with those of the `roles` the owner had then that have not been taken away since.
+    `max_uses` is None for any number.
     """
 
     id: NonceId
@@ -33,8 +34,3 @@ class Nonce:
     def remaining_uses(self) -> int | None:
         """How often it still opens; None for any number."""
         return None if self.max_uses is None else self.max_uses - self.uses
-
-    @property
-    def holder(self) -> Caller:
-        """As whom a request with this nonce runs."""
-        return Caller(self.tenant, self.owner, self.roles)

@@ -16,7 +16,7 @@ from abacod.models.permission import Demand, Kind, Subject
 from abacod.models.user import Caller, Level
 from abacod.services.access import Named, permitted, require, require_admin
 from abacod.services.sealing import Seal
-from abacod.store import aliases, nonces
+from abacod.store import aliases, nonces, users
 from abacod.store.database import Database, Transaction
 
 # What levels nonces may have (seeds: Nonces Attached to Aliases).
@@ -120,11 +120,12 @@ class Nonces:
                 raise NotPermitted("Nonce does not have sufficient permissions level.")
             if nonce.remaining_uses == 0:
                 raise NonceUsedUp
+            holder = _holder(tx, nonce)
             if demand.admin:
-                require_admin(nonce.holder)
-            named = permitted(tx, nonce.holder, demand, parameters)
+                require_admin(holder)
+            named = permitted(tx, holder, demand, parameters)
             nonces.count_use(tx, nonce_id, self._clock.now())
-            return nonce.holder, named
+            return holder, named
 
         return await self._database.write(use)
 
@@ -132,6 +133,12 @@ class Nonces:
 def _subject_of(identifier: str, tenant: TenantId) -> Subject:
     """Whose nonces are good for a path with this identifier: a nonce of an actor for its id only, one of an alias for that."""
     return Subject.actor(ActorId(identifier)) if is_hashid(identifier) else Subject.alias(tenant, identifier)
+
+
+def _holder(tx: Transaction, nonce: Nonce) -> Caller:
+    """As whom a request with this nonce runs. Users of further issuers have no account that could have lost a role."""
+    account = users.find(tx, nonce.tenant, nonce.owner)
+    return Caller(nonce.tenant, nonce.owner, nonce.roles & account.roles if account else nonce.roles)
 
 
 def _checked_level(kind: Kind, name: str) -> Level:

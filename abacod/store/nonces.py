@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime
 
 from abacod.clock import from_ms, to_ms
@@ -72,18 +72,6 @@ def remove_all(tx: sqlite3.Connection, subject: Subject) -> None:
 def remove_of_owner(tx: sqlite3.Connection, tenant: TenantId, owner: Username) -> None:
     """Remove the nonces of a user whose account goes."""
     tx.execute("DELETE FROM nonces WHERE tenant = ? AND owner = ?", (tenant, owner))
-
-
-def restrict_roles(tx: sqlite3.Connection, tenant: TenantId, owner: Username, roles: Collection[str]) -> None:
-    """Leave the user's nonces no other roles than these."""
-    tx.execute(
-        """
-        UPDATE nonces SET roles = (
-          SELECT json_group_array(value) FROM json_each(roles) WHERE value IN (SELECT value FROM json_each(?)))
-        WHERE tenant = ? AND owner = ?
-        """,
-        (json.dumps(sorted(roles)), tenant, owner),
-    )
 
 
 def _digest(nonce_id: NonceId) -> bytes:

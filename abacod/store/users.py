@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Collection
 from datetime import datetime
 
 from abacod.clock import from_ms, to_ms
@@ -83,6 +84,19 @@ def set_password(
         (new_hash, to_ms(changed), tenant, username),
     )
     if not updated.rowcount:
+        raise UserNotFound(f"Tenant {tenant} has no user {username}.")
+
+
+def set_roles(tx: sqlite3.Connection, tenant: TenantId, username: Username, roles: Collection[str]) -> None:
+    """Replace the roles.
+
+    Raises:
+        UserNotFound: there is no such user.
+    """
+    changed = tx.execute(
+        "UPDATE users SET roles = ? WHERE tenant = ? AND username = ?", (json.dumps(sorted(roles)), tenant, username)
+    )
+    if not changed.rowcount:
         raise UserNotFound(f"Tenant {tenant} has no user {username}.")
 
 

@@ -207,8 +207,37 @@ def test_a_user_is_removed(with_alice: Abacod) -> None:
     assert "alice" not in with_alice("users", "list").out
 
 
+def test_roles_are_replaced(with_alice: Abacod) -> None:
+    for options, roles in (
+        (("--role", "abaco_privileged"), "abaco_privileged"),
+        (
+            ("--role", "abaco_privileged", "--role", "abaco_admin", "--role", "abaco_admin"),
+            "abaco_admin, abaco_privileged",
+        ),
+        (("--none",), "none"),
+    ):
+        changed = with_alice("users", "roles", "alice", *options)
+        assert (changed.code, changed.out) == (0, f"Roles of alice in tenant dev: {roles}.\n")
+        listed = with_alice("users", "list").out.splitlines()[1].split()
+        assert listed[2] == ("-" if roles == "none" else roles.replace(" ", ""))
+
+
+@pytest.mark.parametrize("options", [(), ("--none", "--role", "abaco_admin"), ("--role", "emperor")])
+def test_roles_that_are_not_clear_change_nothing(with_alice: Abacod, options: tuple[str, ...]) -> None:
+    before = with_alice("users", "list").out
+    assert with_alice("users", "roles", "alice", *options).code != 0
+    assert with_alice("users", "list").out == before
+
+
 @pytest.mark.parametrize(
-    "command", [("users", "remove"), ("users", "passwd", "--password-stdin"), ("token",), ("token", "--tenant", "prod")]
+    "command",
+    [
+        ("users", "remove"),
+        ("users", "roles", "--none"),
+        ("users", "passwd", "--password-stdin"),
+        ("token",),
+        ("token", "--tenant", "prod"),
+    ],
 )
 def test_an_unknown_user_is_named(with_alice: Abacod, command: tuple[str, ...]) -> None:
     refused = with_alice(*command, "nobody", typed="secret\n")
@@ -218,7 +247,15 @@ def test_an_unknown_user_is_named(with_alice: Abacod, command: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize(
-    "command", [("users", "list"), ("users", "remove", "a"), ("users", "passwd", "a"), ("token", "a"), ("backup", "b")]
+    "command",
+    [
+        ("users", "list"),
+        ("users", "remove", "a"),
+        ("users", "roles", "a"),
+        ("users", "passwd", "a"),
+        ("token", "a"),
+        ("backup", "b"),
+    ],
 )
 def test_a_mistyped_data_directory_is_told_and_not_made(
     abacod: Abacod, data_dir: Path, command: tuple[str, ...]

@@ -331,6 +331,19 @@ async def test_the_roles_of_the_maker_apply(alice: Client, root: Client, pam: Cl
     await served.nobody.put(f"/v3/actors/{actor['id']}{by(plain)}", json=body, expect=403)
 
 
+async def test_a_role_that_was_taken_away_applies_no_more(alice: Client, root: Client, served: Serving) -> None:
+    actor = await alice.register()
+    key = await nonce(root, actor["id"], level="UPDATE", max_uses=2)
+    path = f"/v3/actors/{actor['id']}"
+    await served.nobody.get(path + by(key), expect=200)
+    await served.database.write(lambda tx: users.set_roles(tx, TenantId("dev"), Username("root"), []))
+    await served.nobody.get(path + by(key), expect=403)
+    refused = await served.nobody.post(f"{path}/workers{by(key)}", data={"num": "1"}, expect=403)
+    assert refused.message == "Abaco Admin role required."
+    await share(alice, actor["id"], "root", "READ")
+    await served.nobody.get(path + by(key), expect=200)
+
+
 # --- going ------------------------------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,15 @@ def test_a_password_is_replaced_for_one_user(tx: sqlite3.Connection) -> None:
     assert users.get(tx, DEV, BOB.username) == BOB
 
 
+def test_roles_are_replaced_for_one_user(tx: sqlite3.Connection) -> None:
+    users.insert(tx, ALICE, "hash")
+    users.insert(tx, BOB, "hash")
+    for roles in (["abaco_privileged", "abaco_admin"], []):
+        users.set_roles(tx, DEV, ALICE.username, roles)
+        assert users.get(tx, DEV, ALICE.username).roles == frozenset(roles)
+    assert users.get(tx, DEV, BOB.username) == BOB
+
+
 def test_a_removed_account_is_gone(tx: sqlite3.Connection) -> None:
     users.insert(tx, ALICE, "hash")
     users.insert(tx, BOB, "hash")
@@ -82,5 +91,7 @@ def test_what_is_asked_of_an_account_that_is_not_there_is_refused(tx: sqlite3.Co
         users.get(tx, DEV, ALICE.username)
     with pytest.raises(UserNotFound):
         users.set_password(tx, DEV, ALICE.username, "new", BOB.created)
+    with pytest.raises(UserNotFound):
+        users.set_roles(tx, DEV, ALICE.username, [])
     with pytest.raises(UserNotFound):
         users.delete(tx, DEV, ALICE.username)

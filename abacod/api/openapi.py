@@ -30,6 +30,7 @@ _PARAMETERS: Final = {
     "actor": "The actor's id, or an alias of it.",
     "alias": "The name of the alias.",
     "nonce": "The nonce's id.",
+    "config": "The name of the config.",
     "execution": "The execution's id.",
     "worker": "The worker's id.",
     "database": "What is searched: actors, workers, executions or logs.",

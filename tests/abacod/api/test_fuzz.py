@@ -29,7 +29,7 @@ from tests.described import check_answer, described
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "8"))
+EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "5"))
 # Requests take milliseconds; one that takes that long hangs. In seconds.
 PATIENCE: Final = 5
 
@@ -207,6 +207,8 @@ class Target:
         self.ids["actor"] = (await self.alice.register(stateless=False))["id"]
         sent = await self.alice.post(f"/v3/actors/{self.ids['actor']}/messages", json={"message": "x"}, expect=200)
         self.ids["execution"] = sent.result["execution_id"]
+        alias = {"alias": self.ids["alias"], "actor_id": self.ids["actor"]}
+        await self.alice.post("/v3/actors/aliases", json=alias)
 
     async def send(self, sketch: Sketch) -> None:
         """Send a request and judge the answer."""
@@ -237,7 +239,13 @@ async def prepared(served: Serving, compat: Compat) -> Target:
     alice, root = await served.user("alice"), await served.user("root", "abaco_admin")
     stranger = await served.user("stranger")
     tokens = {"alice": alice.token, "root": root.token, "stranger": stranger.token, "nobody": None, "garbage": "a.b.c"}
-    return Target(served, tokens, alice, compat, {"tenant": "dev", "username": "alice"})
+    return Target(
+        served,
+        tokens,
+        alice,
+        compat,
+        {"tenant": "dev", "username": "alice", "alias": "fuzzed", "database": "executions"},
+    )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["documented", "abaco"])

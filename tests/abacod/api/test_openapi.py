@@ -56,6 +56,12 @@ def test_every_handler_says_in_a_sentence_what_it_does(route: Route) -> None:
     )
 
 
+def test_every_parameter_of_a_path_is_explained() -> None:
+    for where, operation in operations().items():
+        for parameter in operation["parameters"]:
+            assert parameter["in"] != "path" or parameter.get("description"), f"{where}: {parameter['name']}"
+
+
 def test_readers_are_not_told_where_the_code_has_its_rules_from() -> None:
     assert not re.search(r"\((spec|seeds)\b", str(described("documented")))
 

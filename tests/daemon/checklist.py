@@ -194,6 +194,28 @@ class Checklist:
         assert bob.actors.get_actor(actor_id=actor_id).id == actor_id
         refused(BadRequestError, lambda: grant("bob", "ALL"))
 
+    def check_nonces(self) -> None:
+        actor_id, other = self.register().id, self.register().id
+        nonces = self.t.actors
+        reading = nonces.create_nonce(actor_id=actor_id, level="READ", max_uses=-1)
+        once = nonces.create_nonce(actor_id=actor_id, level="EXECUTE", max_uses=1)
+        listed = {each.id for each in nonces.list_nonces(actor_id=actor_id)}
+        assert listed == {reading.id, once.id}
+        assert nonces.get_nonce(actor_id=actor_id, nonce_id=once.id).remaining_uses == 1
+        stranger = Tapis(base_url=self.url).actors
+
+        def with_nonce(nonce: Any) -> dict[str, Any]:
+            return {"_tapis_query_parameters": {"x-nonce": nonce.id}}
+
+        assert stranger.get_actor(actor_id=actor_id, **with_nonce(reading)).id == actor_id
+        refused(ForbiddenError, lambda: stranger.send_message(actor_id=actor_id, message="x", **with_nonce(reading)))
+        refused(UnauthorizedError, lambda: stranger.get_actor(actor_id=other, **with_nonce(reading)))
+        assert stranger.send_message(actor_id=actor_id, message="x", **with_nonce(once)).execution_id
+        refused(UnauthorizedError, lambda: stranger.get_actor(actor_id=actor_id, **with_nonce(once)))
+        nonces.delete_nonce(actor_id=actor_id, nonce_id=reading.id)
+        refused(NotFoundError, lambda: nonces.get_nonce(actor_id=actor_id, nonce_id=reading.id))
+        refused(UnauthorizedError, lambda: stranger.get_actor(actor_id=actor_id, **with_nonce(reading)))
+
     def check_search(self) -> None:
         actor_id = self.register(description="A needle in the haystack.").id
         self.ended(actor_id, self.t.actors.send_message(actor_id=actor_id, message="to be found"))
@@ -237,6 +259,7 @@ def main(url: str, image: str) -> None:
     checklist.check_state()
     checklist.check_aliases()
     checklist.check_permissions()
+    checklist.check_nonces()
     checklist.check_search()
     checklist.check_workers()
     checklist.check_deletion()

@@ -146,6 +146,14 @@ class Checklist:
         assert listed.total_executions == 1
         assert hasattr(listed, "total_cpu")
 
+    def check_results(self) -> None:
+        actor_id = self.register().id
+        sent = self.t.actors.send_message(actor_id=actor_id, message="text")
+        self.ended(actor_id, sent)
+        assert self.t.actors.get_execution_result(actor_id=actor_id, execution_id=sent.execution_id) == b""
+        answer = self.t.actors.send_message(actor_id=actor_id, message="now", _abaco_synchronous=True)
+        assert answer == b"now|str|\n"
+
     def check_state(self) -> None:
         actor_id = self.register(stateless=False).id
         for state in ({"a": {"b": [1, None]}}, "a text"):
@@ -256,6 +264,7 @@ def main(url: str, image: str) -> None:
     checklist.check_registration()
     checklist.check_messages()
     checklist.check_executions()
+    checklist.check_results()
     checklist.check_state()
     checklist.check_aliases()
     checklist.check_permissions()

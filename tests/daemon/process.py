@@ -194,6 +194,13 @@ class Client:
             check_answer("documented", "GET", path, response.status, response.headers, await response.read())
             return Reply(response.status, await response.json())
 
+    async def read(self, path: str) -> bytes:
+        """The body of a GET that must succeed and is answered with bytes."""
+        async with self._session.get(f"{self._daemon.url}/v3/actors{path}") as response:
+            body = await response.read()
+            assert response.status < 300, body
+            return body
+
     async def call(self, method: str, path: str, **request: Any) -> Any:
         """The `result` of a call that must succeed."""
         async with self._session.request(method, f"{self._daemon.url}/v3/actors{path}", **request) as response:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 
 from tests.daemon.process import Client, DaemonProcess
@@ -155,3 +156,29 @@ async def test_binary_messages_arrive_whole(lab: Lab, own_user: bool) -> None:
         seen = await lab.run(actor_id, data=data, headers={"Content-Type": "application/octet-stream"})
         digest = hashlib.sha256(data).hexdigest()
         assert seen.split() == ["0" if own_user else str(UID), "application/octet-stream", "None", str(size), digest]
+
+
+RESULTS = """
+import os
+from tapipy.actors import send_bytes_result, send_python_result
+send_bytes_result(b"first")
+send_python_result({"second": [1, None]})
+send_bytes_result(bytes(131_072))
+for number in range(50):
+    send_bytes_result(b"%d" % number)
+print(os.getuid())
+"""
+
+
+@pytest.mark.parametrize("own_user", [True, False])
+async def test_results_come_out_in_the_order_in_which_any_user_sent_them(lab: Lab, own_user: bool) -> None:
+    actor_id = await lab.register(RESULTS, use_container_uid=own_user)
+    sent = await lab.client.call("POST", f"/{actor_id}/messages", data={"message": "x"})
+    await lab.daemon.ended({sent["execution_id"]})
+    assert await lab.log(actor_id, sent["execution_id"]) == ("0\n" if own_user else f"{UID}\n")
+    path = f"/{actor_id}/executions/{sent['execution_id']}/results"
+    assert await lab.client.read(path) == b"first"
+    assert cloudpickle.loads(await lab.client.read(path)) == {"second": [1, None]}
+    assert await lab.client.read(path) == bytes(131_072)
+    assert [await lab.client.read(path) for _ in range(50)] == [b"%d" % number for number in range(50)]
+    assert await lab.client.read(path) == b""

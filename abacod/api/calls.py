@@ -52,8 +52,10 @@ class Need(Enum):
     READ = Demand(actor=Level.READ)
     EXECUTE = Demand(actor=Level.EXECUTE)
     UPDATE = Demand(actor=Level.UPDATE)
-    ADMIN = Demand(admin=True)
-    ADMIN_AND_UPDATE = Demand(admin=True, actor=Level.UPDATE)
+    ADMIN = Demand(admin="Abaco Admin role required.")
+    ADMIN_AND_UPDATE = Demand(
+        admin="Not authorized -- only admins are authorized to update workers.", actor=Level.UPDATE
+    )
     ALIAS_READ = Demand(alias=Level.READ)
     ALIAS_UPDATE = Demand(alias=Level.UPDATE)
     ALIAS_AND_ACTOR_UPDATE = Demand(alias=Level.UPDATE, actor=Level.UPDATE)

@@ -51,9 +51,10 @@ class Demand:
     """What a route asks of its caller: to be an administrator, and levels on what its path names.
 
     A level is None where the route asks for none. With `alias`, `actor` means the actor that the alias stands for.
+    `admin` is what those are told who are no administrators, None where they may pass.
     """
 
-    admin: bool = False
+    admin: str | None = None
     actor: Level | None = None
     alias: Level | None = None
     config: Level | None = None

@@ -41,8 +41,7 @@ class Access:
             NotFound: the caller's tenant has no such actor, alias or config.
             NotPermitted: the caller's level or role is too low.
         """
-        if demand.admin:
-            require_admin(caller)
+        require_role(caller, demand)
         if not demand.names_something:
             return Named()
         return await self._database.read(lambda tx: permitted(tx, caller, demand, parameters))
@@ -122,10 +121,10 @@ def require(tx: Transaction, caller: Caller, subject: Subject, needed: Level) ->
         raise NotPermitted(f"Not authorized -- you do not have access to this {subject.kind}.")
 
 
-def require_admin(caller: Caller) -> None:
-    """Raises NotPermitted unless the caller is an administrator of the tenant."""
-    if not caller.is_admin:
-        raise NotPermitted("Abaco Admin role required.")
+def require_role(caller: Caller, demand: Demand) -> None:
+    """Raises NotPermitted if an administrator is demanded, and the caller is none."""
+    if demand.admin is not None and not caller.is_admin:
+        raise NotPermitted(demand.admin)
 
 
 def _permitted_alias(tx: Transaction, caller: Caller, name: str, needed: Level, on_actor: Level | None) -> Named:

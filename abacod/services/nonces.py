@@ -14,7 +14,7 @@ from abacod.ids import ActorId, NonceId, TenantId, is_hashid, new_nonce_id
 from abacod.models.nonce import Nonce
 from abacod.models.permission import Demand, Kind, Subject
 from abacod.models.user import Caller, Level
-from abacod.services.access import Named, permitted, require, require_admin
+from abacod.services.access import Named, permitted, require, require_role
 from abacod.services.sealing import Seal
 from abacod.store import aliases, nonces, users
 from abacod.store.database import Database, Transaction
@@ -121,8 +121,7 @@ class Nonces:
             if nonce.remaining_uses == 0:
                 raise NonceUsedUp
             holder = _holder(tx, nonce)
-            if demand.admin:
-                require_admin(holder)
+            require_role(holder, demand)
             named = permitted(tx, holder, demand, parameters)
             nonces.count_use(tx, nonce_id, self._clock.now())
             return holder, named

@@ -66,7 +66,9 @@ async def test_an_administrator_asks_for_workers(alice: Client, root: Client, se
 async def test_only_an_administrator_asks_for_workers(alice: Client, pam: Client, zoe: Client) -> None:
     actor = await alice.register()
     path = f"/v3/actors/{actor['id']}/workers"
-    assert (await alice.post(path, json={"num": 1}, expect=403)).message == "Abaco Admin role required."
+    assert (await alice.post(path, json={"num": 1}, expect=403)).message == (
+        "Not authorized -- only admins are authorized to update workers."
+    )
     await pam.post(path, json={"num": 1}, expect=403)
     await zoe.post(path, json={"num": 1}, expect=404)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -34,6 +35,8 @@ Served = Callable[[str, str, int, float], None]
 
 # Where a request keeps the template of its path.
 _TEMPLATE: Final = web.RequestKey("template", str)
+
+_NONCE_ID: Final = re.compile(r"(/nonces/+)[^/]+")
 
 _log = structlog.get_logger()
 
@@ -77,13 +80,13 @@ class Entry:
             response = self._refusal(request, error)
         except (json.JSONDecodeError, UnicodeError, RecursionError, OverflowError) as error:
             # Input that got past the readers; it is the caller's, and must not look like a failure of ours.
-            _log.exception("input_not_understood", path=request.path)
+            _log.exception("input_not_understood", path=_loggable(request))
             response = self._refusal(request, _not_understood(error))
         except web.HTTPException:
             raise
         except Exception:  # noqa: BLE001 - see below
             # The top of every request: a defect must cost this request only, and its details belong in the log.
-            _log.exception("request_crashed", method=request.method, path=request.path)
+            _log.exception("request_crashed", method=request.method, path=_loggable(request))
             response = self._replies.error(AbacoError("Internal server error; the server's log has the details."))
         if not response.prepared and expects_leave(request) and not request.content.is_eof():
             # The client was refused without its body, and nobody can tell whether that comes now or another request.
@@ -127,7 +130,9 @@ class Entry:
             raise
 
     def _refusal(self, request: web.Request, error: AbacoError) -> web.Response:
-        _log.info("request_refused", method=request.method, path=request.path, error=error.code, text=error.message)
+        _log.info(
+            "request_refused", method=request.method, path=_loggable(request), error=error.code, text=error.message
+        )
         return self._replies.error(error)
 
 
@@ -183,6 +188,11 @@ def _token(request: web.Request) -> str | None:
         return token
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     return credentials.strip() if scheme.lower() == "bearer" else None
+
+
+def _loggable(request: web.Request) -> str:
+    """The path without the ids of nonces in it: who reads a log must not be able to use them."""
+    return _NONCE_ID.sub(r"\1…", request.path)
 
 
 def _not_understood(error: Exception) -> AbacoError:

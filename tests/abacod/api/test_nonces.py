@@ -414,3 +414,15 @@ async def test_old_clients_get_400(tmp_path: Path, signing_key: SigningKey) -> N
         assert (await served.nobody.get(path + by("dev_x"), expect=400)).message == MISSING
         assert (await alice.get(f"{path}/nonces/dev_x", expect=400)).message == "Nonce not found."
         await served.nobody.get(path, expect=401)
+
+
+async def test_the_log_holds_no_nonce_that_can_be_used(
+    alice: Client, served: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    actor = await alice.register()
+    made = await nonce(alice, actor["id"])
+    await served.nobody.get(f"/v3/actors/{actor['id']}/nonces/{made['id']}", expect=401)
+    await served.nobody.get(f"/v3/actors/{actor['id']}/nonces//{made['id']}{by(made)}", expect=403)
+    written = capsys.readouterr()
+    assert written.out.count("request_refused") == 2
+    assert made["id"] not in written.out + written.err

@@ -105,7 +105,7 @@ def _docker_runtime(settings: Settings, clock: Clock, instance: str) -> DockerRu
 
 @asynccontextmanager
 async def opened(settings: Settings, clock: Clock, make_runtime: MakeRuntime) -> AsyncIterator[Daemon]:
-    """Open the daemon; on leaving, stop it in order: requests, upkeep, workers, the engine's client, the database.
+    """Open the daemon; on leaving, stop it in order: workers, events, requests, upkeep, the engine's client, the database.
 
     Raises:
         ConfigError: the settings, the data directory or the address cannot be used.
@@ -151,11 +151,10 @@ async def _running(
         try:
             yield Daemon(settings.public_url, core)
         finally:
-            # First, while requests are served: a webhook may be an address of this very daemon.
-            await core.events.drain()
+            # Both while requests are served: containers that end may call this daemon, and webhooks may be its own addresses.
+            await asyncio.gather(core.pools.drain(settings.server.drain_seconds), core.events.drain())
             await door.close()
             await runner.cleanup()
-            await core.pools.drain(settings.server.drain_seconds)
             background.cancel()
 
 

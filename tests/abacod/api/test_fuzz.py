@@ -136,7 +136,7 @@ def sketches(draw: st.DrawFn, method: str, path: str, compat: Compat) -> Sketch:
     body, headers = draw(bodies(whole, operation))
     if draw(st.integers(0, 9)) == 0:
         method = draw(st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "PROPFIND"]))
-    who = draw(st.sampled_from(["root", "root", "alice", "alice", "nobody", "stranger", "garbage"]))
+    who = draw(st.sampled_from(["root", "root", "alice", "alice", "nobody", "stranger", "garbage", "nonce"]))
     return Sketch(method, path + ("?" + "&".join(query) if query else ""), headers, body, who)
 
 
@@ -209,6 +209,12 @@ class Target:
         self.ids["execution"] = sent.result["execution_id"]
         alias = {"alias": self.ids["alias"], "actor_id": self.ids["actor"]}
         await self.alice.post("/v3/actors/aliases", json=alias)
+        config = {"name": self.ids["config"], "value": "x", "is_secret": True, "actors": self.ids["actor"]}
+        await self.alice.post("/v3/actors/configs", json=config)
+        nonce = await self.alice.post(
+            f"/v3/actors/{self.ids['actor']}/nonces", json={"level": "UPDATE", "max_uses": -1}
+        )
+        self.ids["nonce"] = nonce.result["id"]
 
     async def send(self, sketch: Sketch) -> None:
         """Send a request and judge the answer."""
@@ -216,6 +222,8 @@ class Target:
         for name, value in self.ids.items():
             path = path.replace(f"{{{name}}}", value)
         path = path.replace("{", "%7B").replace("}", "%7D")
+        if sketch.who == "nonce":
+            path += f"{'&' if '?' in path else '?'}x-nonce={self.ids['nonce']}"
         token = self.clients[sketch.who]
         headers = sketch.headers | ({"X-Tapis-Token": token} if token else {})
         async with (
@@ -238,13 +246,20 @@ class Target:
 async def prepared(served: Serving, compat: Compat) -> Target:
     alice, root = await served.user("alice"), await served.user("root", "abaco_admin")
     stranger = await served.user("stranger")
-    tokens = {"alice": alice.token, "root": root.token, "stranger": stranger.token, "nobody": None, "garbage": "a.b.c"}
+    tokens = {
+        "alice": alice.token,
+        "root": root.token,
+        "stranger": stranger.token,
+        "nobody": None,
+        "nonce": None,
+        "garbage": "a.b.c",
+    }
     return Target(
         served,
         tokens,
         alice,
         compat,
-        {"tenant": "dev", "username": "alice", "alias": "fuzzed", "database": "executions"},
+        {"tenant": "dev", "username": "alice", "alias": "fuzzed", "config": "fuzzed", "database": "executions"},
     )
 
 

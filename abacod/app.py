@@ -22,8 +22,9 @@ from abacod.clock import Clock, SystemClock
 from abacod.config import Settings, engine_environment
 from abacod.errors import ConfigError
 from abacod.metrics import Metrics
-from abacod.notify import Notifier
+from abacod.notify import DescriptorStore, Notifier
 from abacod.runtime.docker import DockerRuntime
+from abacod.runtime.results import KEPT
 from abacod.runtime.run import Runtime
 from abacod.services.loops import Background
 from abacod.services.mounts import parse_mount
@@ -71,8 +72,9 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop)
     notifier = Notifier.from_environment()
+    store = DescriptorStore.from_environment(notifier, KEPT)
     clock = SystemClock()
-    async with opened(settings, clock, partial(_docker_runtime, settings, clock)):
+    async with opened(settings, clock, partial(_docker_runtime, settings, clock, store)):
         notifier.ready()
         if notifier.watchdog_interval:
             await _feed_watchdog(notifier, notifier.watchdog_interval, stop)
@@ -92,7 +94,7 @@ async def _feed_watchdog(notifier: Notifier, interval: float, stop: asyncio.Even
             continue
 
 
-def _docker_runtime(settings: Settings, clock: Clock, instance: str) -> DockerRuntime:
+def _docker_runtime(settings: Settings, clock: Clock, store: DescriptorStore, instance: str) -> DockerRuntime:
     return DockerRuntime(
         settings.engine,
         settings.runs,
@@ -100,6 +102,7 @@ def _docker_runtime(settings: Settings, clock: Clock, instance: str) -> DockerRu
         instance=instance,
         environment=engine_environment(),
         runs_dir=settings.runs_dir,
+        store=store,
     )
 
 

@@ -119,10 +119,12 @@ class EngineSettings(Section):
         50, description="Size at which the engine starts a new log file for a container, in MB; it keeps two."
     )
     network: str = Field("bridge", description="Network mode of the containers.")
-    results_socket: Literal["link", "mount", "none"] = Field(
-        "link",
-        description="How containers find the results socket: by a link to a mounted directory; as a mount of its own, which "
-        "starts containers faster, but what still runs when the daemon starts again can send no more results; or not at all.",
+    results_socket: Literal["auto", "link", "mount", "none"] = Field(
+        "auto",
+        description="How containers find the results socket: mounted, which costs nothing; by a link to a mounted directory, "
+        "which starts containers slower; or not at all. With a mount, what still runs when the daemon starts again can send "
+        "results only if the service manager kept the socket (`FileDescriptorStoreMax=`). `auto`: a mount where it does, "
+        "else a link.",
     )
     leave_containers: bool = Field(False, description="Keep ended containers for inspection instead of removing them.")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -16,6 +16,7 @@ from abacod.config import EngineEnvironment, EngineSettings, RunSettings
 from abacod.errors import EngineUnavailable, RunLost, RunNotStarted
 from abacod.ids import ExecutionId
 from abacod.models.actor import Mount
+from abacod.notify import DescriptorStore
 from abacod.runtime.container import Container, not_created, not_started
 from abacod.runtime.container_spec import EXECUTION_LABEL, INSTANCE_LABEL, container_name, create_config
 from abacod.runtime.engine import Engine, EngineRefused
@@ -56,11 +57,12 @@ class DockerRuntime:
         instance: str,
         environment: EngineEnvironment,
         runs_dir: Path,
+        store: DescriptorStore | None = None,
     ) -> None:
-        """`runs_dir` is where the results sockets lie, made if it is missing."""
+        """`runs_dir` is where the results sockets lie, made if it is missing; `store` keeps them while the daemon is away."""
         self._engine = Engine(engine, environment, clock)
         self._images = Images(self._engine)
-        self._results = ResultsSockets(runs_dir)
+        self._results = ResultsSockets(runs_dir, store or DescriptorStore.nowhere())
         self._clock = clock
         self._instance = instance
         self._grace = runs.stop_grace_seconds
@@ -81,10 +83,12 @@ class DockerRuntime:
         """See `Runtime.run`. A run that is halted before its start is started and stopped at once."""
         container = self._container(spec.execution_id)
         with self._noted(spec.execution_id):
-            async with self._results.made(spec.execution_id, sink):
-                await self._create(spec, container)
+            async with self._results.made(spec.execution_id, sink) as kept:
+                way = self._way_to_results(kept=kept)
+                await self._create(spec, container, way)
                 try:
-                    await self._link_results(spec, container)
+                    if way == "link":
+                        await self._link_results(spec, container)
                     await sink.starting()
                 except Exception:
                     # Whatever kept it from being started: nothing of it may stay.
@@ -185,17 +189,22 @@ class DockerRuntime:
             self._runs.discard(execution_id)
             self._halted.discard(execution_id)
 
-    async def _create(self, spec: RunSpec, container: Container) -> None:
+    def _way_to_results(self, *, kept: bool) -> Literal["link", "mount", "none"]:
+        """How a container finds its results socket; a `kept` one outlives the daemon, and needs no link to its directory."""
+        wanted = self._engine.settings.results_socket
+        if wanted == "auto":
+            return "mount" if kept else "link"
+        return wanted
+
+    async def _create(self, spec: RunSpec, container: Container, way: Literal["link", "mount", "none"]) -> None:
         mounts = {
             "link": self._results.directory_mount(spec.execution_id),
             "mount": self._results.socket_mount(spec.execution_id),
         }
-        await self._create_with(spec, container, mounts.get(self._engine.settings.results_socket))
+        await self._create_with(spec, container, mounts.get(way))
 
     async def _link_results(self, spec: RunSpec, container: Container) -> None:
         """Put a link to the results socket in its place; where an engine refuses that, mount the socket there."""
-        if self._engine.settings.results_socket != "link":
-            return
         try:
             await container.add_link(SOCKET, SOCKET_IN_DIRECTORY)
         except EngineRefused as error:

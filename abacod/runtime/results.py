@@ -1,7 +1,8 @@
 """The sockets on which containers send results (spec/actors-api 4.5, 5.3): one datagram is one result.
 
-Each execution has a directory of its own with the socket in it, and the container sees that directory. A socket cannot be
-opened a second time: a later daemon puts a new one in the place of the old one, which it could not do to a mounted file.
+Each execution has a directory of its own with the socket in it. A socket cannot be opened a second time. Where the service
+manager keeps it open while the daemon is away, a later daemon goes on with that very socket, and the container sees nothing
+but the socket. Else the container sees the directory, in which a later daemon puts a new socket in the place of the old one.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ import structlog
 from abacod.errors import StorageUnavailable
 from abacod.ids import ExecutionId
 from abacod.models.actor import Mount
+from abacod.notify import DescriptorStore
 from abacod.runtime.run import MAX_RESULT_BYTES, RunSink
 
 logger = structlog.get_logger()
@@ -29,6 +31,9 @@ SOCKET: Final = "/_abaco_results.sock"
 
 DIRECTORY: Final = "/_abaco_run"
 """Where a container finds the directory of the socket."""
+
+KEPT: Final = "abacod-results-"
+"""How the names begin under which the service manager keeps the sockets; the id of the execution follows."""
 
 _NAME: Final = "results.sock"
 SOCKET_IN_DIRECTORY: Final = f"{DIRECTORY}/{_NAME}"
@@ -40,6 +45,8 @@ _BUFFER: Final = memoryview(bytearray(262_144))
 # Results handed on at once: as many datagrams, or as many bytes.
 _MOST_AT_ONCE: Final = 64
 _BYTES_AT_ONCE: Final = 4_194_304
+# Linux; the module `socket` does not name it.
+_SO_PEEK_OFF: Final = 42
 # How often dropped results of one execution are logged, so that no container can fill the log.
 _LOGGED_DROPS: Final = 10
 # How long the results that are on their way may take to the disk when a run is let go, in seconds.
@@ -49,8 +56,10 @@ _LETTING_GO: Final = 2.0
 class ResultsSockets:
     """The sockets of all executions of one daemon, in directories below `runs_dir`."""
 
-    def __init__(self, runs_dir: Path) -> None:
+    def __init__(self, runs_dir: Path, store: DescriptorStore) -> None:
+        """`store` has what an earlier daemon left there, under names that begin with `KEPT`."""
         self._runs_dir = runs_dir
+        self._store = store
         self._open: set[ExecutionId] = set()
 
     def directory_mount(self, execution_id: ExecutionId) -> Mount:
@@ -58,12 +67,14 @@ class ResultsSockets:
         return Mount(str(self._runs_dir / execution_id), DIRECTORY, "ro")
 
     def socket_mount(self, execution_id: ExecutionId) -> Mount:
-        """The mount of the socket itself: it works as long as this daemon does."""
+        """The mount of the socket itself: it works as long as this daemon does, or as the service manager keeps it."""
         return Mount(str(self._runs_dir / execution_id / _NAME), SOCKET, "ro")
 
     @asynccontextmanager
-    async def made(self, execution_id: ExecutionId, sink: RunSink) -> AsyncIterator[None]:
+    async def made(self, execution_id: ExecutionId, sink: RunSink) -> AsyncIterator[bool]:
         """Receive results inside the context, on a socket in a new directory, which goes again if the run fails.
+
+        The context gets whether the service manager keeps the socket while the daemon is away.
 
         Raises:
             StorageUnavailable: the socket cannot be made.
@@ -75,60 +86,76 @@ class ResultsSockets:
         except OSError as error:
             raise _unavailable(error) from error
         try:
-            async with self._receiving(execution_id, sink):
-                yield
+            with _bound(directory) as bound:
+                kept = self._store.keep(f"{KEPT}{execution_id}", bound)
+                async with self._receiving(execution_id, bound, sink):
+                    yield kept
         except Exception:
             self.remove(execution_id)
             raise
 
     @asynccontextmanager
     async def taken_up(self, execution_id: ExecutionId, sink: RunSink) -> AsyncIterator[None]:
-        """Receive results inside the context, on a new socket in the directory that an earlier daemon made, if it did.
+        """Receive results inside the context, if an earlier daemon made a place for them.
+
+        On the same socket if the service manager kept it, else on a new one in the same directory.
 
         Raises:
             StorageUnavailable: the socket cannot be made.
         """
-        if not (self._runs_dir / execution_id).is_dir():
-            yield
-            return
-        async with self._receiving(execution_id, sink):
-            yield
+        with ExitStack() as stack:
+            taken = self._store.kept(f"{KEPT}{execution_id}")
+            if taken is not None:
+                stack.enter_context(taken)
+            elif (self._runs_dir / execution_id).is_dir():
+                taken = stack.enter_context(_bound(self._runs_dir / execution_id))
+            else:
+                yield
+                return
+            async with self._receiving(execution_id, taken, sink):
+                yield
 
     def remove(self, execution_id: ExecutionId) -> None:
-        """Remove the directory; none is no error."""
+        """Remove the socket and its directory; none is no error."""
+        self._store.forget(f"{KEPT}{execution_id}")
         shutil.rmtree(self._runs_dir / execution_id, ignore_errors=True)
 
     def left(self) -> set[ExecutionId]:
-        """The executions that have a directory."""
+        """The executions that have a directory or a kept socket."""
+        left = {ExecutionId(name.removeprefix(KEPT)) for name in self._store.names}
         with suppress(FileNotFoundError):
-            return {ExecutionId(path.name) for path in self._runs_dir.iterdir()}
-        return set()
+            left |= {ExecutionId(path.name) for path in self._runs_dir.iterdir()}
+        return left
 
     def remove_others(self, left: set[ExecutionId], wanted: set[ExecutionId]) -> None:
-        """Remove those directories of `left` that nobody uses."""
+        """Remove what those of `left` have that nobody uses."""
         for execution_id in left - wanted - self._open:
             self.remove(execution_id)
 
     @asynccontextmanager
-    async def _receiving(self, execution_id: ExecutionId, sink: RunSink) -> AsyncIterator[None]:
+    async def _receiving(self, execution_id: ExecutionId, bound: socket.socket, sink: RunSink) -> AsyncIterator[None]:
         self._open.add(execution_id)
         try:
-            with _bound(self._runs_dir / execution_id) as bound:
-                receiver = _Receiver(execution_id, bound, sink)
-                seconds = None
-                try:
-                    yield
-                except asyncio.CancelledError:
-                    seconds = _LETTING_GO
-                    raise
-                finally:
-                    await receiver.finish(seconds)
+            receiver = _Receiver(execution_id, bound, sink)
+            seconds = None
+            try:
+                yield
+            except asyncio.CancelledError:
+                seconds = _LETTING_GO
+                raise
+            finally:
+                await receiver.finish(seconds)
+            # The container has ended, and all that it sent is on disk.
+            self._store.forget(f"{KEPT}{execution_id}")
         finally:
             self._open.discard(execution_id)
 
 
 class _Receiver:
-    """Hands on what arrives at one socket, in order; it reads on only once the former results are on disk."""
+    """Hands on what arrives at one socket, in order; it reads on only once the former results are on disk.
+
+    What is not on disk yet stays in the socket, and is only looked at: a later daemon with the same socket finds it there.
+    """
 
     def __init__(self, execution_id: ExecutionId, bound: socket.socket, sink: RunSink) -> None:
         self._execution_id = execution_id
@@ -148,16 +175,26 @@ class _Receiver:
                 await self._task
 
     async def _receive(self) -> None:
+        # A look passes over empty datagrams that were looked at before, so what an earlier daemon left is taken without one.
+        while read := self._read(0):
+            await self._hand_on(read)
+        flags = socket.MSG_PEEK if self._look_at_the_first() else 0
         while True:
             # Before the look: what was sent before the end is seen by it.
             ended = self._ended
-            results = self._read()
-            if results:
-                await self._sink.results(results)
-            elif results is None:
-                if ended:
-                    return
+            if read := self._read(flags):
+                await self._hand_on(read)
+                if flags:
+                    self._take(len(read))
+            elif ended:
+                return
+            else:
                 await self._readable()
+
+    async def _hand_on(self, read: Sequence[bytes | None]) -> None:
+        results = [each for each in read if each is not None]
+        if results:
+            await self._sink.results(results)
 
     async def _readable(self) -> None:
         self._stir.clear()
@@ -168,26 +205,42 @@ class _Receiver:
         finally:
             loop.remove_reader(self._socket)
 
-    def _read(self) -> list[bytes] | None:
-        """The next results; none of what was read may have been one. None if nothing was there."""
-        results: list[bytes] = []
+    def _look_at_the_first(self) -> bool:
+        """Let the next look begin at the first datagram, and each further one at the next; False if the kernel cannot."""
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, 0)
+        except OSError:
+            return False
+        return True
+
+    def _read(self, flags: int) -> list[bytes | None]:
+        """What is in the socket, None for each datagram that is too large."""
+        read: list[bytes | None] = []
         size = 0
-        for number in range(_MOST_AT_ONCE):
+        while len(read) < _MOST_AT_ONCE and size < _BYTES_AT_ONCE:
             try:
                 # With this flag the length is that of the datagram, not of what found room.
-                length = self._socket.recv_into(_BUFFER, 0, socket.MSG_TRUNC)
+                length = self._socket.recv_into(_BUFFER, 0, flags | socket.MSG_TRUNC)
             except BlockingIOError:
-                return results if number else None
-            if length > MAX_RESULT_BYTES:
-                self._drop(length)
-                continue
-            results.append(bytes(_BUFFER[:length]))
-            size += length
-            if size >= _BYTES_AT_ONCE:
                 break
-        return results
+            if length > MAX_RESULT_BYTES:
+                self._note_drop(length)
+                read.append(None)
+                if length > len(_BUFFER):
+                    # The next look would begin in the midst of it.
+                    break
+                continue
+            read.append(bytes(_BUFFER[:length]))
+            size += length
+        return read
 
-    def _drop(self, length: int) -> None:
+    def _take(self, number: int) -> None:
+        """Take so many datagrams that were looked at out of the socket."""
+        for _ in range(number):
+            self._socket.recv_into(_BUFFER, 1)
+        self._look_at_the_first()
+
+    def _note_drop(self, length: int) -> None:
         self._dropped += 1
         if self._dropped <= _LOGGED_DROPS:
             logger.warning("result_too_large", execution=self._execution_id, bytes=length, limit=MAX_RESULT_BYTES)

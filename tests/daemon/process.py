@@ -25,6 +25,7 @@ from abacod.services.tokens import SigningKey, Tokens
 from abacod.store import users
 from abacod.store.database import beside_daemon
 from tests.described import check_answer
+from tests.manager import Manager
 
 Event = dict[str, Any]
 
@@ -75,6 +76,12 @@ class DaemonProcess:
             if message not in done:
                 raise AssertionError(f"the daemon ended at its start: {self.events}")
             assert message.result() == b"READY=1"
+
+    async def start_under(self, manager: Manager, room: int, **others: int) -> None:
+        """Start the daemon under a service manager that keeps `room` sockets, and passes `others`, descriptors by name, too."""
+        manager.said.clear()
+        await self._spawn(manager.environment(room), lambda arguments: manager.command(arguments, others))
+        await manager.until("READY=1")
 
     async def start_and_kill(self, seconds: float) -> None:
         """Start the daemon and kill it that much later, wherever its start has come to."""
@@ -129,13 +136,19 @@ class DaemonProcess:
         """The settings the daemon runs with."""
         return load_settings(self.config, server={"port": self.port})
 
-    async def _spawn(self, environment: dict[str, str]) -> asyncio.subprocess.Process:
+    async def _spawn(
+        self,
+        environment: dict[str, str],
+        command: Callable[[list[str]], tuple[list[str], dict[str, Any]]] = lambda arguments: (arguments, {}),
+    ) -> asyncio.subprocess.Process:
+        arguments, options = command(["-m", "abacod", "serve", "--config", str(self.config), "--port", str(self.port)])
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "abacod", "serve", "--config", str(self.config), "--port", str(self.port)),
+            *arguments,
             env=os.environ | environment,
             stderr=asyncio.subprocess.PIPE,
             limit=2**20,
+            **options,
         )
         self._reader = asyncio.create_task(self._read_events(self.process))
         return self.process
@@ -200,6 +213,11 @@ class Client:
             body = await response.read()
             assert response.status < 300, body
             return body
+
+    async def line_of_log(self, execution: str) -> bytes:
+        """The first line of the log of an execution; waits for it."""
+        async with self._session.get(f"{self._daemon.url}/v3/actors{execution}/logs?follow=true") as response:
+            return await response.content.readline()
 
     async def call(self, method: str, path: str, **request: Any) -> Any:
         """The `result` of a call that must succeed."""

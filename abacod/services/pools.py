@@ -121,7 +121,7 @@ class Pools:
     def grow(self, actor: Actor, wanted: int) -> int:
         """Start workers until the actor has `wanted` viable ones, as far as the machine's limit allows; how many started."""
         started = 0
-        while self._may_start and len(self.viable(actor.id)) < wanted:
+        while self.may_start and len(self.viable(actor.id)) < wanted:
             if self._others_come_first(actor) or not self._has_room(actor):
                 break
             self._start(actor)
@@ -132,7 +132,7 @@ class Pools:
         """The actor has a new revision: a new worker fetches its image, the old ones end after what they do now."""
         for worker in self.workers_of(actor.id):
             worker.stop()
-        if self._may_start:
+        if self.may_start:
             self._start_or_starve(actor)
         else:
             self._mailboxes.wake(actor.id)
@@ -196,7 +196,7 @@ class Pools:
         self._starved[actor.id] = actor.definition.queue
 
     @property
-    def _may_start(self) -> bool:
+    def may_start(self) -> bool:
         """Whether workers are started now. Before that, an actor that is woken gets one as soon as they are."""
         return self._open.is_set() and not self._draining
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from abacod.config import WorkerSettings
-from abacod.errors import InvalidField, WorkerNotFound
+from abacod.errors import InvalidField, Unavailable, WorkerNotFound
 from abacod.ids import WorkerId
 from abacod.models.actor import Actor
 from abacod.models.worker import WorkerRecord
@@ -49,12 +49,17 @@ class Workers:
 
         Raises:
             InvalidField: the number makes no sense, or the actor is stateful and would get a second worker.
+            Unavailable: the daemon still takes up what an earlier one left, or stops.
         """
         most = self._settings.queue_limit(actor.definition.queue)
         if wanted < 1 or wanted > most:
             raise InvalidField(f"Invalid worker description: num: give a whole number from 1 to {most}.")
         if wanted > 1 and not actor.definition.stateless and self._compat == "documented":
             raise InvalidField("Invalid worker description: num: stateful actors can only have 1 worker.")
+        if not self._pools.may_start:
+            raise Unavailable(
+                "No worker is started yet, or any more: the daemon begins or stops. Try again in a moment."
+            )
         before = len(self._pools.viable(actor.id))
         return Ensured(before, self._pools.grow(actor, wanted))
 

@@ -22,6 +22,7 @@ def signing_key() -> SigningKey:
 async def served(tmp_path: Path, signing_key: SigningKey) -> AsyncIterator[Serving]:
     """A daemon with the settings that are default, but for small limits."""
     async with serving(tmp_path, signing_key) as running:
+        await running.recovered()
         yield running
 
 

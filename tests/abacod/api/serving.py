@@ -21,7 +21,7 @@ from abacod import __version__
 from abacod.api.reply import Compat
 from abacod.app import Daemon, opened
 from abacod.clock import SystemClock
-from abacod.config import AuthSettings, RunSettings, ServerSettings, Settings, StoreSettings
+from abacod.config import AuthSettings, RunSettings, ServerSettings, Settings, StoreSettings, WorkerSettings
 from abacod.ids import ExecutionId, TenantId, Username
 from abacod.models.user import Role, User
 from abacod.services.tokens import SigningKey
@@ -275,6 +275,8 @@ async def serving(tmp_path: Path, signing_key: SigningKey, **changes: Any) -> As
         "store": StoreSettings(synchronous="OFF"),
         "auth": AuthSettings(tenants=(LAB,), hosts={"lab.example.org": LAB}),
         "runs": RunSettings(start_retry_seconds=0, stop_grace_seconds=1),
+        # Its rounds end idle workers, at moments that a test cannot know.
+        "workers": WorkerSettings(autoscaling=False),
     }
     settings = Settings(**{**sections, **changes})
     clock = SystemClock()

@@ -14,6 +14,7 @@ from tests.harness import Diary, Lab
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     """An open daemon."""
     async with Lab(tmp_path) as opened:
+        await opened.until(lambda: opened.pools.may_start)
         yield opened
 
 

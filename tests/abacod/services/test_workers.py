@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from abacod.errors import InvalidField, WorkerNotFound
+from abacod.errors import InvalidField, Unavailable, WorkerNotFound
 from abacod.ids import new_worker_id
 from abacod.models.states import WorkerStatus
 from abacod.services.workers import Ensured
@@ -71,3 +71,12 @@ async def test_a_worker_that_is_stopped_at_work_finishes_it(lab: Lab, diary: Dia
     records = await lab.ended(sent)
     assert [record.exit_code for record in records] == [0, 0]
     assert records[0].worker_id != records[1].worker_id
+
+
+async def test_no_worker_is_promised_before_any_can_start(lab: Lab) -> None:
+    actor = await lab.create()
+    lab.engine.up = False
+    # when the engine is away at the start, and what an earlier daemon left cannot be taken up
+    await lab.reopen()
+    with pytest.raises(Unavailable, match="Try again"):
+        lab.workers.ensure(actor, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from contextlib import suppress
 from typing import Annotated, Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
@@ -169,7 +170,11 @@ class IdentityApi:
 
     async def tenants(self, call: Call) -> web.StreamResponse:
         """GET /v3/tenants: List the tenants."""
-        shown = [self._tenant(call, tenant) for tenant in self._tenants]
+        # Where several have the client's address, tapipy takes the last one for its own: that of its logins there.
+        at_home = None
+        with suppress(NotAuthenticated):
+            at_home = self._accounts.tenant_of_login(None, call.request.host)
+        shown = [self._tenant(call, tenant) for tenant in sorted(self._tenants, key=lambda each: each == at_home)]
         return self._replies.as_is(shown, "Tenants retrieved successfully.")
 
     async def tenant(self, call: Call) -> web.StreamResponse:

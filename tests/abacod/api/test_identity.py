@@ -7,6 +7,7 @@ from typing import Any
 
 import argon2
 import jwt
+import pytest
 
 from abacod.config import RunSettings, ServerSettings
 from abacod.services.tokens import SigningKey
@@ -31,7 +32,7 @@ async def test_a_client_starts_up_as_tapipy_does(served: Serving) -> None:
     # given what it asks for in its constructor
     (site,) = (await served.nobody.get(SITES, expect=200)).result
     tenants = (await served.nobody.get(TENANTS, expect=200)).result
-    tenant = next(tenant for tenant in tenants if tenant["base_url"] == served.url)
+    *_, tenant = [tenant for tenant in tenants if tenant["base_url"] == served.url]
     assert (tenant["tenant_id"], tenant["site_id"]) == ("dev", site["site_id"])
     # when it logs in
     login = {"username": "carol", "password": "a: pässword", "grant_type": "password"}
@@ -164,8 +165,16 @@ async def test_tenants_show_the_address_by_which_the_client_came(tmp_path: Path,
                 assert shown[0]["base_url"] == expected
 
 
+@pytest.mark.parametrize(("host", "last"), [("127.0.0.1", "dev"), ("lab.example.org", "lab")])
+async def test_the_tenant_of_logins_comes_last_for_tapipy_takes_that_for_its_own(
+    served: Serving, host: str, last: str
+) -> None:
+    shown = (await served.nobody.get(TENANTS, headers={"Host": host})).result
+    assert sorted(tenant["tenant_id"] for tenant in shown) == ["dev", "lab"]
+    assert shown[-1]["tenant_id"] == last
+
+
 async def test_tenants_can_be_looked_up_one_by_one(served: Serving) -> None:
-    assert [tenant["tenant_id"] for tenant in (await served.nobody.get(TENANTS)).result] == ["dev", "lab"]
     assert (await served.nobody.get(f"{TENANTS}/lab", expect=200)).result["tenant_id"] == "lab"
     await served.nobody.get(f"{TENANTS}/unknown", expect=404)
 

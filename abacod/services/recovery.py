@@ -72,6 +72,8 @@ class Recovery:
             await self._engine.until_up()
             try:
                 running = await self._sort_out()
+                # Before a worker makes something new: what is left without a container belongs to nobody.
+                await self._runtime.sweep()
                 submitted = await self._database.read(lambda tx: actors.in_status(tx, ActorStatus.SUBMITTED))
                 break
             except EngineUnavailable as error:

@@ -12,7 +12,9 @@ from tests.docker_images import engine
 
 
 async def assert_nothing_left(daemon: DaemonProcess) -> None:
-    """No container of this daemon's data directory on the engine, no running record, no message, no file of one."""
+    """No container of this daemon's data directory on the engine, no running record, no message, no file of one,
+    no directory of a results socket, no event that waits; and the database is whole.
+    """
     settings = load_settings(daemon.config)
     with beside_daemon(settings.database_path, settings.store) as connection:
         instance = facts.instance_id(connection)
@@ -20,8 +22,12 @@ async def assert_nothing_left(daemon: DaemonProcess) -> None:
             "SELECT count(*) FROM executions WHERE status IN ('SUBMITTED', 'RUNNING')"
         ).fetchone()[0]
         messages = connection.execute("SELECT count(*) FROM messages").fetchone()[0]
-    assert (open_records, messages) == (0, 0)
+        events = connection.execute("SELECT count(*) FROM events WHERE done_ms IS NULL").fetchone()[0]
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert (open_records, messages, events) == (0, 0, 0)
     assert list(settings.messages_dir.iterdir()) == []
+    assert list(settings.runs_dir.iterdir()) == []
     here = engine()
     try:
         with here.client() as client:

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,11 @@ class DaemonProcess:
     async def __aexit__(self, *_: object) -> None:
         if self.process is not None and self.process.returncode is None:
             await self.kill()
+
+    @property
+    def lives(self) -> int:
+        """How often a daemon has begun to serve so far."""
+        return sum(event["event"] == "serving" for event in self.events)
 
     @property
     def url(self) -> str:
@@ -187,6 +192,15 @@ class Reply:
     answer: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Bare:
+    """An answer as it came over the wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class Client:
     """A user of a daemon; requests that break off because it was killed raise `aiohttp.ClientError`."""
 
@@ -196,9 +210,10 @@ class Client:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, daemon: DaemonProcess, token: str) -> AsyncIterator[Self]:
-        """A client with its own connections."""
-        async with aiohttp.ClientSession(headers={"X-Tapis-Token": token}) as session:
+    async def opened(cls, daemon: DaemonProcess, token: str | None) -> AsyncIterator[Self]:
+        """A client with its own connections; without a token it is nobody."""
+        headers = {"X-Tapis-Token": token} if token else {}
+        async with aiohttp.ClientSession(headers=headers) as session:
             yield cls(daemon, session)
 
     async def get(self, path: str) -> Reply:
@@ -218,6 +233,19 @@ class Client:
         """The first line of the log of an execution; waits for it."""
         async with self._session.get(f"{self._daemon.url}/v3/actors{execution}/logs?follow=true") as response:
             return await response.content.readline()
+
+    async def text(self, path: str) -> bytes:
+        """The body of a GET outside the actors API that must succeed."""
+        async with self._session.get(f"{self._daemon.url}{path}") as response:
+            assert response.status == 200
+            return await response.read()
+
+    async def bare(self, method: str, path: str, **request: Any) -> Bare:
+        """A call below the actors API, whatever comes of it, without looking for an envelope."""
+        async with self._session.request(method, f"{self._daemon.url}/v3/actors{path}", **request) as response:
+            body = await response.read()
+            check_answer("documented", method, f"/v3/actors{path}", response.status, response.headers, body)
+            return Bare(response.status, response.headers, body)
 
     async def call(self, method: str, path: str, **request: Any) -> Any:
         """The `result` of a call that must succeed."""

@@ -11,7 +11,15 @@ import structlog
 
 from abacod.clock import Clock
 from abacod.config import RunSettings, WebhookSettings, WorkerSettings
-from abacod.errors import ActorShuttingDown, InvalidField, NotFound, NotPermitted, TooLarge, Unavailable
+from abacod.errors import (
+    ActorShuttingDown,
+    InvalidField,
+    NotFound,
+    NotPermitted,
+    StorageUnavailable,
+    TooLarge,
+    Unavailable,
+)
 from abacod.ids import ActorId, ExecutionId, new_actor_id
 from abacod.models.actor import Actor, ActorDefinition
 from abacod.models.message import MAX_ENVIRONMENT_STRING_BYTES
@@ -145,7 +153,14 @@ class Actors:
 
     async def finish_deletions(self) -> None:
         """Go on with deletions that an earlier daemon began."""
-        for actor in await self._database.read(lambda tx: actors.in_status(tx, ActorStatus.SHUTTING_DOWN)):
+        while True:
+            try:
+                left = await self._database.read(lambda tx: actors.in_status(tx, ActorStatus.SHUTTING_DOWN))
+                break
+            except StorageUnavailable as error:
+                _log.error("recovery_delayed", error=error.message)
+                await self._clock.sleep(_DELETE_RETRY)
+        for actor in left:
             self._spawn(self._finish_deletion(actor), f"delete-{actor.id}")
 
     async def set_state(self, actor: Actor, state: Any) -> Actor:

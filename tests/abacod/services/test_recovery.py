@@ -9,9 +9,11 @@ import pytest
 
 from abacod.config import LogSettings
 from abacod.errors import StorageUnavailable
+from abacod.models.actor import Actor
 from abacod.models.states import ActorStatus, ExecutionStatus, WorkerStatus
 from abacod.runtime.run import FoundState, Outcome
-from abacod.store import messages
+from abacod.store import actors, messages
+from abacod.store.database import Transaction
 from tests.fakes import FakeContainer, FakeEngine, FakeRuntime
 from tests.harness import Diary, Lab, Point
 
@@ -328,6 +330,30 @@ async def test_a_deletion_goes_on_after_a_crash(lab: Lab, diary: Diary) -> None:
     assert (await lab.record(waiting)).final_state == {"reason": "The actor was deleted."}
     await lab.quiet()
     assert await lab.log(running) == ""
+
+
+async def test_a_deletion_goes_on_although_the_database_could_not_be_read_at_first(
+    lab: Lab, diary: Diary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("abacod.services.actors._DELETE_RETRY", 0.01)
+    diary.gate.clear()
+    actor = await lab.create(diary)
+    await lab.send(actor, "1")
+    await lab.until(lambda: diary.at_once == 1)
+    lab.engine.up = False
+    assert not await lab.actors.delete(actor)
+    in_status, refusals = actors.in_status, [StorageUnavailable("locked"), StorageUnavailable("locked")]
+
+    def refusing(tx: Transaction, status: ActorStatus) -> list[Actor]:
+        if status is ActorStatus.SHUTTING_DOWN and refusals:
+            raise refusals.pop()
+        return in_status(tx, status)
+
+    monkeypatch.setattr(actors, "in_status", refusing)
+    await lab.reopen()
+    lab.engine.up = True
+    await lab.actor_in(actor, None)
+    assert not refusals
 
 
 async def test_an_actor_deleted_before_its_containers_are_taken_up(lab: Lab, diary: Diary) -> None:

@@ -38,8 +38,8 @@ class Load(Protocol):
         """Load the daemon until cancelled; it may go away at any moment."""
         ...
 
-    async def check(self) -> None:
-        """Fail unless all that was promised is there, and nothing twice. The daemon runs, and nothing is under way."""
+    async def check(self) -> str:
+        """Fail unless all that was promised is there, and nothing twice; how much it was. The daemon runs."""
         ...
 
 
@@ -92,7 +92,7 @@ class Linked:
         """Send to the actor whose events go on."""
         await self.source.send_for_ever(self.client, pause=2.5)
 
-    async def check(self) -> None:
+    async def check(self) -> str:
         """Each execution is told to the target exactly once and to the webhook at most once, both in order."""
         # The last event that anybody hears of: those before it have been delivered then.
         await self.source.send_one(self.client)
@@ -118,6 +118,7 @@ class Linked:
         called = self._called()
         assert len(called) == len(set(called)), "a webhook was called twice for one event"
         assert called == [each for each in ids if each in set(called)], "a webhook was called out of order"
+        return f"{len(ids)} executions told to the link, {len(called)} of them to the webhook"
 
     def _called(self) -> list[str]:
         return [body["execution_id"] for body in self.hooks.bodies(HOOK) if "execution_id" in body]
@@ -200,7 +201,7 @@ class Fetched:
             self.popped.append(answer.body.decode())
         return answer.body
 
-    async def check(self) -> None:
+    async def check(self) -> str:
         """No result came twice; none is missing but those of unanswered requests, or sent while a daemon was killed."""
         ids = await ended_executions(self.daemon, self.client, self.actor_id)
         for execution_id in ids:
@@ -215,6 +216,11 @@ class Fetched:
             if self._in_one_life(execution_id):
                 assert len(got) >= RESULTS - self.unanswered[execution_id], f"lost: {got}"
         assert await found(self.client, self.actor_id, "sent m") == set(ids)
+        missing = RESULTS * len(ids) - len(self.popped)
+        return (
+            f"{len(self.popped)} results of {len(ids)} executions fetched, {missing} missing, "
+            f"{self.unanswered.total()} requests for them unanswered"
+        )
 
     def _in_one_life(self, execution_id: str) -> bool:
         """Whether one daemon accepted the message and settled the execution."""
@@ -276,7 +282,7 @@ class Keys:
         else:
             self.refused.add(nonce)
 
-    async def check(self) -> None:
+    async def check(self) -> str:
         """No nonce served more than its uses, and each use that served was counted."""
         ids = await ended_executions(self.daemon, self.client, self.actor_id)
         shown = {each["id"]: each for each in await self.client.call("GET", f"/{self.actor_id}/nonces")}
@@ -287,6 +293,7 @@ class Keys:
             assert (nonce in self.refused) <= (uses == USES)
         assert len(ids) <= sum(each["current_uses"] for each in shown.values())
         assert await found(self.client, self.actor_id, "counted 1000 bytes") == set(ids)
+        return f"{self.served.total()} uses of {len(self.nonces)} nonces served, {len(ids)} of them messages"
 
 
 @dataclass
@@ -325,7 +332,7 @@ class Waiters:
                 self.answered[answer.headers["Abaco-Execution-Id"]] = text
             await asyncio.sleep(2)
 
-    async def check(self) -> None:
+    async def check(self) -> str:
         """Each answered message ran once; of the others each that was taken is found by what it said, once."""
         ids = await ended_executions(self.daemon, self.client, self.actor_id)
         assert set(self.answered) <= set(ids)
@@ -337,6 +344,8 @@ class Waiters:
         for text in taken.keys() - set(self.answered.values()):
             assert text in self.broken
             assert len(await found(self.client, self.actor_id, f"answer to {text}")) == 1
+        lost = len(ids) - len(self.answered)
+        return f"{len(self.answered)} synchronous messages answered, {lost} taken whose answer was lost"
 
 
 @dataclass
@@ -363,10 +372,11 @@ class Scheduled:
         """Nothing: time is all it needs."""
         await asyncio.Event().wait()
 
-    async def check(self) -> None:
+    async def check(self) -> str:
         """One run for each hour that has begun, and one for the start."""
         await self.daemon.event(lambda event: event["event"] == "cron_sent")
         ids = await ended_executions(self.daemon, self.client, self.actor_id)
         hours = (datetime.now(UTC) - self.began.replace(minute=0, second=0, microsecond=0)).total_seconds() // 3600
         assert hours <= len(ids) <= hours + 1
         assert await found(self.client, self.actor_id, "cron execution") == set(ids)
+        return f"{len(ids)} runs of a schedule"

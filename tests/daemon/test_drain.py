@@ -13,15 +13,17 @@ import pytest
 
 from tests.daemon.flows import Flow, drained, mount_setting
 from tests.daemon.leftovers import assert_nothing_left
-from tests.daemon.process import Bare, Client, DaemonProcess
+from tests.daemon.process import Client, DaemonProcess
 from tests.docker_images import SHELL, image_name
 from tests.hooks import HookServer
 
 pytestmark = [pytest.mark.docker, pytest.mark.daemon, pytest.mark.timeout(90)]
 
 DRAIN = 3
-GRACE = 5
-"""How long webhooks under way may take, in seconds (docs/explanation/recovery.md)."""
+WEBHOOKS = 5
+"""How long webhooks under way may take, in seconds; executions have their time beside them."""
+REQUESTS = 5
+"""How long requests may take then, in seconds (docs/explanation/recovery.md)."""
 SLACK = 4
 """For processes to start and end on a busy machine, in seconds."""
 
@@ -52,28 +54,34 @@ async def test_followers_waiters_webhooks_and_events_do_not_keep_it(tmp_path: Pa
             # and containers that run on, with followers and senders that wait
             waiting = await registered(WAIT)
             async with asyncio.TaskGroup() as group:
-                answers = [
-                    group.create_task(
-                        _answer(client, "POST", f"/{waiting}/messages?_abaco_synchronous=true", data=body)
-                    )
-                    for body in ({"message": "one"}, {"message": "two"})
+                path = f"/{waiting}/messages?_abaco_synchronous=true"
+                waiters = [
+                    group.create_task(client.bare("POST", path, data={"message": message}))
+                    for message in ("one", "two")
                 ]
                 await _lines(client, waiting, out)
                 running = [each["id"] for each in (await client.call("GET", f"/{waiting}/executions"))["executions"]]
-                follow = [f"/{waiting}/executions/{each}/logs?follow=true" for each in running]
-                answers += [group.create_task(_answer(client, "GET", path)) for path in follow * 2]
+                begun = [asyncio.Event() for _ in running]
+                followers = [
+                    group.create_task(
+                        _whole(f"{daemon.url}/v3/actors/{waiting}/executions/{each}/logs", token, started)
+                    )
+                    for each, started in zip(running, begun, strict=True)
+                ]
+                for started in begun:
+                    await started.wait()
                 # when it is asked to stop
                 began = time.monotonic()
                 assert await daemon.stop() == 0
                 seconds = time.monotonic() - began
             # then it ends in time, and everybody is told
-            assert seconds < GRACE + DRAIN + SLACK
-            assert [each.result().status for each in answers[:2] if each.result()] == [503, 503]
-            for each in answers[:2]:
-                answer = each.result()
-                assert answer is not None
-                assert json.loads(answer.body)["result"]["execution_id"] in running
-            assert [each.result() for each in answers[2:]] == [None] * len(answers[2:])
+            assert seconds < WEBHOOKS + REQUESTS + SLACK
+            answers = [each.result() for each in waiters]
+            assert [answer.status for answer in answers] == [503, 503]
+            assert {json.loads(answer.body)["result"]["execution_id"] for answer in answers} == set(running)
+            assert [each.result() for each in followers] == [False, False], (
+                "an answer looks like the end of an execution"
+            )
             assert not [event for event in daemon.events if "exception" in event or event["event"] == "text"]
 
             # and the next one goes on: the call that was cut off is not repeated, all others come
@@ -93,12 +101,18 @@ async def test_followers_waiters_webhooks_and_events_do_not_keep_it(tmp_path: Pa
     await assert_nothing_left(daemon)
 
 
-async def _answer(client: Client, method: str, path: str, **request: Any) -> Bare | None:
-    """The answer, None if it broke off."""
+async def _whole(url: str, token: str, begun: asyncio.Event) -> bool:
+    """Follow a log; tells when the first of it is there. Whether the answer came to its end."""
     try:
-        return await client.bare(method, path, **request)
+        async with (
+            aiohttp.ClientSession(headers={"X-Tapis-Token": token}) as session,
+            session.get(f"{url}?follow=true") as response,
+        ):
+            async for _ in response.content.iter_any():
+                begun.set()
     except aiohttp.ClientError:
-        return None
+        return False
+    return True
 
 
 async def _lines(client: Client, actor_id: str, out: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ class Lab:
         cls, daemon: DaemonProcess, client: Client, out: Path, images: str, python_image: str, hook: str
     ) -> Lab:
         """The actors, new; both executions run and wait for the file `go`."""
-        body = {"image": python_image, "default_environment": {"PROGRAM": SENDS}}
+        body: dict[str, Any] = {"image": python_image, "default_environment": {"PROGRAM": SENDS}}
         sender = (await client.call("POST", "", json=body))["id"]
         body = {"image": image_name(images, SHELL), "stateless": False}
         note, wait = ({"default_environment": {"SCRIPT": script}} for script in (NOTE, WAIT))

@@ -48,15 +48,18 @@ async def test_all_promises_hold(tmp_path: Path, docker_images: str, python_imag
                 await Waiters.registered(daemon, client, docker_images, out),
                 await Scheduled.registered(daemon, client, docker_images),
             ]
+            twice = 0
             async with _loaded(loads):
                 for _ in range(KILLS):
                     await asyncio.sleep(dice.uniform(0.05, 4))
                     await daemon.kill()
                     if dice.random() < EARLY:
                         await daemon.start_and_kill(dice.uniform(0, 1.5))
+                        twice += 1
                     await daemon.start()
-            for load in loads:
-                await load.check()
+            figures = [await load.check() for load in loads]
+            # For long runs by hand: pytest -rP shows it.
+            print(f"{KILLS} kills and {twice} during the starts after them: {'; '.join(figures)}")  # noqa: T201 - see above
             await _assert_sums_agree(daemon, admin)
         assert await daemon.stop() == 0, daemon.events[-5:]
     assert not [event for event in daemon.events if "exception" in event or event["event"] == "text"]

@@ -8,6 +8,7 @@ runs twice.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -72,8 +73,6 @@ class Recovery:
             await self._engine.until_up()
             try:
                 running = await self._sort_out()
-                # Before a worker makes something new: what is left without a container belongs to nobody.
-                await self._runtime.sweep()
                 submitted = await self._database.read(lambda tx: actors.in_status(tx, ActorStatus.SUBMITTED))
                 break
             except EngineUnavailable as error:
@@ -88,6 +87,8 @@ class Recovery:
         for actor in submitted:
             self._mailboxes.wake(actor.id)
         _log.info("recovered", executions=sorted(execution.id for _, execution in running))
+        with suppress(EngineUnavailable):  # the next sweep is a minute away
+            await self._runtime.sweep()
 
     async def remove_files(self) -> None:
         """Remove bodies of binary messages that no message refers to; before any request comes in."""

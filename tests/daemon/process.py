@@ -88,9 +88,12 @@ class DaemonProcess:
         await self._spawn(manager.environment(room), lambda arguments: manager.command(arguments, others))
         await manager.until("READY=1")
 
-    async def start_and_kill(self, seconds: float) -> None:
-        """Start the daemon and kill it that much later, wherever its start has come to."""
-        await self._spawn({})
+    async def start_and_kill(self, seconds: float, manager: Manager | None = None, room: int = 0) -> None:
+        """Start the daemon, under a service manager if given, and kill it that much later, wherever its start has come to."""
+        if manager is None:
+            await self._spawn({})
+        else:
+            await self._spawn(manager.environment(room), lambda arguments: manager.command(arguments, {}))
         await asyncio.sleep(seconds)
         await self.kill()
 

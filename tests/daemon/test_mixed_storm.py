@@ -17,14 +17,19 @@ from tests.daemon.leftovers import assert_nothing_left
 from tests.daemon.loads import Fetched, Keys, Linked, Load, Scheduled, Waiters
 from tests.daemon.process import Client, DaemonProcess
 from tests.hooks import HookServer
+from tests.manager import Manager
 from tests.prometheus import samples
 
 # More of them, and other moments, by hand: STORM_KILLS=200 STORM_SEED=7 pytest tests/daemon/test_mixed_storm.py
 KILLS = int(os.environ.get("STORM_KILLS", "4"))
 SEED = int(os.environ.get("STORM_SEED", "1"))
+# Whether a service manager keeps the sockets on which containers send results while the daemon is away.
+KEEPS = bool(os.environ.get("STORM_KEEPS", ""))
 
 EARLY = 0.3
 """How often a daemon is killed a second time while it starts."""
+ROOM = 100
+"""How many sockets the service manager keeps."""
 
 
 @pytest.mark.docker
@@ -33,9 +38,13 @@ EARLY = 0.3
 async def test_all_promises_hold(tmp_path: Path, docker_images: str, python_image: str) -> None:
     dice = random.Random(SEED)
     out = tmp_path / "out"
-    async with HookServer.opened() as hooks, DaemonProcess(tmp_path, mount_setting(out)) as daemon:
+    async with (
+        HookServer.opened() as hooks,
+        _manager() as manager,
+        DaemonProcess(tmp_path, mount_setting(out)) as daemon,
+    ):
         alice, root = daemon.token("alice"), daemon.token("root", "abaco_admin")
-        await daemon.start()
+        await _start(daemon, manager)
         async with (
             Client.opened(daemon, alice) as client,
             Client.opened(daemon, root) as admin,
@@ -43,7 +52,7 @@ async def test_all_promises_hold(tmp_path: Path, docker_images: str, python_imag
         ):
             loads: list[Load] = [
                 await Linked.registered(daemon, client, docker_images, out, hooks),
-                await Fetched.registered(daemon, client, python_image, dice),
+                await Fetched.registered(daemon, client, python_image, dice, kept=KEEPS),
                 await Keys.registered(daemon, client, nobody, docker_images),
                 await Waiters.registered(daemon, client, docker_images, out),
                 await Scheduled.registered(daemon, client, docker_images),
@@ -54,9 +63,9 @@ async def test_all_promises_hold(tmp_path: Path, docker_images: str, python_imag
                     await asyncio.sleep(dice.uniform(0.05, 4))
                     await daemon.kill()
                     if dice.random() < EARLY:
-                        await daemon.start_and_kill(dice.uniform(0, 1.5))
+                        await daemon.start_and_kill(dice.uniform(0, 1.5), manager, ROOM)
                         twice += 1
-                    await daemon.start()
+                    await _start(daemon, manager)
             figures = [await load.check() for load in loads]
             # For long runs by hand: pytest -rP shows it.
             print(f"{KILLS} kills and {twice} during the starts after them: {'; '.join(figures)}")  # noqa: T201 - see above
@@ -64,6 +73,33 @@ async def test_all_promises_hold(tmp_path: Path, docker_images: str, python_imag
         assert await daemon.stop() == 0, daemon.events[-5:]
     assert not [event for event in daemon.events if "exception" in event or event["event"] == "text"]
     await assert_nothing_left(daemon)
+
+
+@asynccontextmanager
+async def _manager() -> AsyncIterator[Manager | None]:
+    """A service manager that hears what the daemon says, if there is to be one."""
+    if not KEEPS:
+        yield None
+        return
+    with Manager.listening() as manager:
+        hearing = asyncio.create_task(_hear(manager))
+        yield manager
+        hearing.cancel()
+        manager.hear()
+        assert manager.kept == [], "what has ended is kept no more"
+
+
+async def _hear(manager: Manager) -> None:
+    while True:
+        manager.hear()
+        await asyncio.sleep(0.02)
+
+
+async def _start(daemon: DaemonProcess, manager: Manager | None) -> None:
+    if manager:
+        await daemon.start_under(manager, ROOM)
+    else:
+        await daemon.start()
 
 
 @asynccontextmanager

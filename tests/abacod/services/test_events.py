@@ -206,6 +206,7 @@ async def test_many_executions_give_just_as_many_events_in_order(tmp_path: Path,
     async with Lab(tmp_path, workers=WorkerSettings(max_per_actor=4)) as lab:
         target = await targeted(lab, diary, stateless=False)
         source = await lab.create(link=target.id)
+        await lab.until(lambda: lab.pools.may_start)
         lab.workers.ensure(source, 4)
         sent = await asyncio.gather(*(lab.send(source, str(number)) for number in range(count)))
         await until_told(lab, diary, count + 1)

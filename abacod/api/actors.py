@@ -137,6 +137,10 @@ class ActorsFound(TypedDict):
     search: Annotated[list[ActorShown], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
 
 
+ActorsListed = list[ActorShown] | ActorsFound
+"""A list, which with any query parameter is a search."""
+
+
 class StateShown(TypedDict):
     """The state of a stateful actor."""
 

@@ -96,6 +96,10 @@ class ExecutionsFound(TypedDict):
     search: Annotated[list[ExecutionRecord], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
 
 
+ExecutionsListed = ExecutionList | ExecutionsFound
+"""A list, which with any query parameter is a search."""
+
+
 class LogLinks(TypedDict):
     """Addresses that belong to a log."""
 

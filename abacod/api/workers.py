@@ -52,6 +52,10 @@ class WorkersFound(TypedDict):
     search: Annotated[list[WorkerShown], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
 
 
+WorkersListed = list[WorkerShown] | WorkersFound
+"""A list, which with any query parameter is a search."""
+
+
 class WorkersApi:
     """Handlers for workers. `location` is the engine's address, `host_name` and `host_ip` this machine's."""
 

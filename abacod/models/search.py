@@ -68,11 +68,6 @@ class Condition:
     operator: Operator
     operands: tuple[Operand, ...]
 
-    @property
-    def about_time(self) -> bool:
-        """Whether the field holds a time."""
-        return ".".join(self.field) in TIME_FIELDS
-
 
 @dataclass(frozen=True, slots=True)
 class Query:

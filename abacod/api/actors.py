@@ -9,10 +9,10 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from abacod.api.body import parse_json, read_fields, read_text
-from abacod.api.calls import FOLLOWS_DIALECT, Call, Dialect
+from abacod.api.calls import NESTED, Call, Dialect
 from abacod.api.fields import Boolean, Integer, Text, validated
 from abacod.api.reply import Moment, Replies, moment
-from abacod.api.search import Counts, SearchForm
+from abacod.api.search import Found, SearchForm
 from abacod.errors import BadRequest, TooLarge
 from abacod.models.actor import Actor, ActorDefinition
 from abacod.models.states import ActorStatus
@@ -130,11 +130,10 @@ class ActorShown(TypedDict):
     _links: ActorLinks
 
 
-class ActorsFound(TypedDict):
+class ActorsFound(Found):
     """Actors that fit a search."""
 
-    _metadata: Annotated[Counts, Field(json_schema_extra={FOLLOWS_DIALECT: True})]
-    search: Annotated[list[ActorShown], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+    search: Annotated[list[ActorShown], NESTED]
 
 
 ActorsListed = list[ActorShown] | ActorsFound

@@ -8,15 +8,13 @@ from aiohttp import web
 from pydantic import Field
 
 from abacod.api.actors import ActorsApi, ActorShown
-from abacod.api.calls import FOLLOWS_DIALECT, Call
+from abacod.api.calls import NESTED, Call
 from abacod.api.reply import Replies, spelled
 from abacod.api.workers import WorkersApi, WorkerShown
 from abacod.ids import ActorId, TenantId, dbid
 from abacod.models.states import WorkerStatus
 from abacod.models.worker import WorkerRecord
 from abacod.services.overview import Overview
-
-_NESTED = Field(json_schema_extra={FOLLOWS_DIALECT: True})
 
 
 class UtilizationShown(TypedDict):
@@ -31,7 +29,7 @@ class UtilizationShown(TypedDict):
 class BusyActorShown(ActorShown):
     """An actor with what it has to do and has done."""
 
-    workers: Annotated[list[WorkerShown], _NESTED]
+    workers: Annotated[list[WorkerShown], NESTED]
     messages: Annotated[int, Field(description="How many wait.")]
     executions: int
     runtime: Annotated[int, Field(description="Of all its executions, in seconds.")]
@@ -58,8 +56,8 @@ class WorkersSummary(TypedDict):
 class AdminWorkers(TypedDict):
     """The tenant's workers."""
 
-    summary: Annotated[WorkersSummary, _NESTED]
-    workers: Annotated[list[AdminWorker], _NESTED]
+    summary: Annotated[WorkersSummary, NESTED]
+    workers: Annotated[list[AdminWorker], NESTED]
 
 
 class ExecutionsSummary(TypedDict):
@@ -94,8 +92,8 @@ class ActorTotals(TypedDict):
 class AdminExecutions(TypedDict):
     """What the tenant's actors have executed."""
 
-    summary: Annotated[ExecutionsSummary, _NESTED]
-    actors: Annotated[list[ActorTotals], _NESTED]
+    summary: Annotated[ExecutionsSummary, NESTED]
+    actors: Annotated[list[ActorTotals], NESTED]
 
 
 class AdminApi:

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from abacod.errors import ActorNotFound, AliasNotFound, NotAuthenticated, NotFound
 from abacod.models.actor import Actor
@@ -146,6 +146,9 @@ class Content:
 
 FOLLOWS_DIALECT: Final = "x-follows-dialect"
 """Marks, in the `json_schema_extra` of a TypedDict's field, objects whose names follow the dialect as those around them do."""
+
+NESTED: Final = Field(json_schema_extra={FOLLOWS_DIALECT: True})
+"""What such a field is annotated with."""
 
 ANY_JSON: Final = Content(("application/json",), "Any JSON value.")
 OCTETS: Final = Content(("application/octet-stream",), "Bytes, as they are.")

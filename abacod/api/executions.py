@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, TypedDict
 from aiohttp import web
 from pydantic import Field
 
-from abacod.api.calls import FOLLOWS_DIALECT, Call
+from abacod.api.calls import NESTED, Call
 from abacod.api.reply import Moment, Replies, moment, octets, spelled
-from abacod.api.search import Counts, SearchForm
+from abacod.api.search import Found, SearchForm
 from abacod.ids import ActorId, ExecutionId, Username
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
@@ -46,7 +46,7 @@ class ExecutionList(TypedDict):
     actor_id: str
     api_server: str
     owner: str
-    executions: Annotated[list[ExecutionBrief], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+    executions: Annotated[list[ExecutionBrief], NESTED]
     total_executions: int
     total_cpu: Annotated[int, Field(description="In nanoseconds.")]
     total_io: Annotated[int, Field(description="In bytes.")]
@@ -89,11 +89,10 @@ class ExecutionShown(ExecutionRecord):
     api_server: str
 
 
-class ExecutionsFound(TypedDict):
+class ExecutionsFound(Found):
     """Executions that fit a search."""
 
-    _metadata: Annotated[Counts, Field(json_schema_extra={FOLLOWS_DIALECT: True})]
-    search: Annotated[list[ExecutionRecord], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+    search: Annotated[list[ExecutionRecord], NESTED]
 
 
 ExecutionsListed = ExecutionList | ExecutionsFound
@@ -115,11 +114,10 @@ class LogShown(TypedDict):
     _links: LogLinks
 
 
-class LogsFound(TypedDict):
+class LogsFound(Found):
     """Logs that fit a search."""
 
-    _metadata: Annotated[Counts, Field(json_schema_extra={FOLLOWS_DIALECT: True})]
-    search: Annotated[list[LogShown], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+    search: Annotated[list[LogShown], NESTED]
 
 
 class ExecutionsApi:

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from abacod.api.body import snake_case
-from abacod.api.calls import Call
+from abacod.api.calls import NESTED, Call
 from abacod.api.reply import Replies, spelled
 from abacod.config import SearchSettings
 from abacod.errors import BadRequest, NoSuchRoute
@@ -45,6 +45,12 @@ class Counts(TypedDict):
     record_limit: int
     records_skipped: int
     total_count: Annotated[int, Field(description="Of all that fit, before `skip` and `limit`.")]
+
+
+class Found(TypedDict):
+    """The records that fit a search; each kind adds them as `search`."""
+
+    _metadata: Annotated[Counts, NESTED]
 
 
 class SearchForm:

@@ -8,10 +8,10 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, Field
 
 from abacod.api.body import read_fields
-from abacod.api.calls import FOLLOWS_DIALECT, Call
+from abacod.api.calls import NESTED, Call
 from abacod.api.fields import Integer, validated
 from abacod.api.reply import NEVER, Moment, Replies, moment
-from abacod.api.search import Counts, SearchForm
+from abacod.api.search import Found, SearchForm
 from abacod.ids import WorkerId
 from abacod.models.actor import Actor
 from abacod.models.states import WorkerStatus
@@ -45,11 +45,10 @@ class WorkerShown(TypedDict):
     last_health_check_time: Moment | Literal["None"]
 
 
-class WorkersFound(TypedDict):
+class WorkersFound(Found):
     """Workers that fit a search."""
 
-    _metadata: Annotated[Counts, Field(json_schema_extra={FOLLOWS_DIALECT: True})]
-    search: Annotated[list[WorkerShown], Field(json_schema_extra={FOLLOWS_DIALECT: True})]
+    search: Annotated[list[WorkerShown], NESTED]
 
 
 WorkersListed = list[WorkerShown] | WorkersFound

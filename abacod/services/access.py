@@ -64,8 +64,10 @@ def permitted(tx: Transaction, caller: Caller, demand: Demand, parameters: Mappi
     return Named()
 
 
-def permitted_actor(tx: Transaction, caller: Caller, identifier: str, needed: Level) -> Actor:
-    """The actor with this id or alias, if the caller may use it at the `needed` level.
+def permitted_actor(
+    tx: Transaction, caller: Caller, identifier: str, needed: Level, refusal: str | None = None
+) -> Actor:
+    """The actor with this id or alias, if the caller may use it at the `needed` level; `refusal` is said if not.
 
     Raises:
         ActorNotFound: the caller's tenant has no such actor.
@@ -73,7 +75,7 @@ def permitted_actor(tx: Transaction, caller: Caller, identifier: str, needed: Le
     """
     actor = actors.get(tx, caller.tenant, resolve(tx, caller.tenant, identifier))
     if not holds(tx, caller, Subject.actor(actor.id), needed):
-        raise NotPermitted
+        raise NotPermitted(refusal)
     return actor
 
 

@@ -7,14 +7,15 @@ from typing import Final
 
 import structlog
 
-from abacod.errors import InvalidField, NotPermitted
-from abacod.ids import ActorId, is_hashid
+from abacod.errors import InvalidField
+from abacod.ids import is_hashid
 from abacod.models.alias import Alias
 from abacod.models.permission import Subject
 from abacod.models.user import Caller, Level
-from abacod.services.access import holds, link_targets, require, resolve
+from abacod.services import names
+from abacod.services.access import link_targets, permitted_actor, require
 from abacod.services.registration import check_alias_target
-from abacod.store import actors, aliases
+from abacod.store import aliases
 from abacod.store.database import Database, Transaction
 
 RESERVED: Final = frozenset(
@@ -26,8 +27,6 @@ RESERVED: Final = frozenset(
 """What no alias may be called: words of addresses, also some that the reference service has and we do not."""
 
 _FORBIDDEN: Final = "\\ \":/?#[]@!$&'()*+,;="
-# Longer ones make addresses that other programs do not take. In characters.
-_LONGEST: Final = 255
 
 _log = structlog.get_logger()
 
@@ -54,7 +53,8 @@ class Aliases:
 
         def make(tx: Transaction) -> Alias:
             refusal = f"Not authorized -- you do not have access to {identifier}."
-            alias = Alias(caller.tenant, name, _target(tx, caller, identifier, refusal), caller.username)
+            actor = permitted_actor(tx, caller, identifier, Level.UPDATE, refusal)
+            alias = Alias(caller.tenant, name, actor.id, caller.username)
             aliases.insert(tx, alias)
             check_alias_target(alias.actor_id, link_targets(tx, caller.tenant))
             return alias
@@ -78,7 +78,7 @@ class Aliases:
             refusal = (
                 "Not authorized -- you do not have UPDATE access to the actor you want to associate with this alias."
             )
-            aliases.repoint(tx, before, _target(tx, caller, identifier, refusal))
+            aliases.repoint(tx, before, permitted_actor(tx, caller, identifier, Level.UPDATE, refusal).id)
             after = aliases.get(tx, caller.tenant, name)
             check_alias_target(after.actor_id, link_targets(tx, caller.tenant))
             return after
@@ -112,17 +112,6 @@ def check_name(name: str) -> None:
     """
     if is_hashid(name):
         raise InvalidField("Invalid alias description. Alias cannot be an Abaco hash id.")
-    if name in RESERVED:
-        raise InvalidField(f"{name} is a reserved word. Choose another alias.")
-    for sign in name:
-        if sign in _FORBIDDEN or not sign.isprintable() or sign.isspace():
-            raise InvalidField(f"{sign!r} is a forbidden character. Choose another alias.")
-    if len(name) > _LONGEST:
-        raise InvalidField(f"Invalid alias description: alias: it is longer than {_LONGEST} characters.")
-
-
-def _target(tx: Transaction, caller: Caller, identifier: str, refusal: str) -> ActorId:
-    actor = actors.get(tx, caller.tenant, resolve(tx, caller.tenant, identifier))
-    if not holds(tx, caller, Subject.actor(actor.id), Level.UPDATE):
-        raise NotPermitted(refusal)
-    return actor.id
+    names.check_name(
+        name, reserved=RESERVED, forbidden=_FORBIDDEN, field="alias description: alias", another="another alias"
+    )

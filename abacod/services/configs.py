@@ -17,6 +17,7 @@ from abacod.models.permission import Subject
 from abacod.models.user import Caller, Level
 from abacod.services.access import holds, require
 from abacod.services.environment import VALUE_STYLES, ValueStyle, text_of
+from abacod.services.names import check_name
 from abacod.services.sealing import Seal
 from abacod.store import actors, aliases, configs
 from abacod.store.database import Database, Transaction
@@ -28,8 +29,6 @@ RESERVED: Final = frozenset({"executions", "nonces", "logs", "messages", "adapte
 """What no config may be called: words of addresses, also some that the reference service has and we do not."""
 
 _FORBIDDEN: Final = ":/?#[]@!$&'()*+,;= "
-# Longest name, in characters.
-_LONGEST: Final = 255
 # Most actors that one config may name: each is looked up in the transaction that stores it.
 _MOST_ACTORS: Final = 1000
 # What all configs of one actor may take together, `_actor_configs={}` and the closing NUL taken off, in bytes.
@@ -76,7 +75,13 @@ class Configs:
             NotPermitted: the caller lacks UPDATE on one of them.
             TooLarge: an actor's environment cannot hold its configs.
         """
-        check_name(wanted.name)
+        check_name(
+            wanted.name,
+            reserved=RESERVED,
+            forbidden=_FORBIDDEN,
+            field="config description: name",
+            another="another name for the config",
+        )
         config = Config(
             caller.tenant,
             wanted.name,
@@ -161,21 +166,6 @@ def config_text(found: Iterable[Config], seal: Seal, style: ValueStyle) -> str:
     if len(text.encode()) > MOST_ROOM + len("{}"):
         raise TooLarge(f"The actor's configs are larger than the {MOST_ROOM} bytes that fit into its environment.")
     return text
-
-
-def check_name(name: str) -> None:
-    """Refuse what no config may be called.
-
-    Raises:
-        InvalidField: the message says what is wrong with it.
-    """
-    if name in RESERVED:
-        raise InvalidField(f"{name} is a reserved word. Choose another name for the config.")
-    for sign in name:
-        if sign in _FORBIDDEN or not sign.isprintable() or sign.isspace():
-            raise InvalidField(f"{sign!r} is a forbidden character. Choose another name for the config.")
-    if len(name) > _LONGEST:
-        raise InvalidField(f"Invalid config description: name: it is longer than {_LONGEST} characters.")
 
 
 def _checked_actors(text: str) -> str:

@@ -19,7 +19,7 @@ from abacod.services.events import Events
 from abacod.services.executor import Executor
 from abacod.services.news import News
 from abacod.services.progress import decode
-from abacod.store import executions, logs, messages
+from abacod.store import executions, logs, messages, totals
 from abacod.store.database import Database, Transaction
 
 _log = structlog.get_logger()
@@ -53,7 +53,7 @@ class Executions:
     async def listed(self, actor_id: ActorId) -> tuple[list[ExecutionSummary], Totals]:
         """The newest executions, the oldest of them first, and the sums over all."""
         return await self._database.read(
-            lambda tx: (executions.newest(tx, actor_id, self._list_limit), executions.totals(tx, actor_id))
+            lambda tx: (executions.newest(tx, actor_id, self._list_limit), totals.of_actor(tx, actor_id))
         )
 
     async def get(self, actor_id: ActorId, execution_id: ExecutionId) -> Execution:

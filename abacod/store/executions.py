@@ -11,7 +11,7 @@ from typing import Any
 from abacod.clock import from_ms, to_ms
 from abacod.errors import ExecutionNotFound, IllegalTransition
 from abacod.ids import ActorId, ExecutionId, TenantId, Username, WorkerId
-from abacod.models.execution import Execution, ExecutionSummary, Totals
+from abacod.models.execution import Execution, ExecutionSummary
 from abacod.models.states import ExecutionStatus
 
 
@@ -88,14 +88,6 @@ def numbered(tx: sqlite3.Connection, numbers: Sequence[int]) -> list[Execution]:
     rows = tx.execute("SELECT * FROM executions WHERE seq IN (SELECT value FROM json_each(?))", (json.dumps(numbers),))
     found = {row["seq"]: _from_row(row) for row in rows}
     return [found[number] for number in numbers if number in found]
-
-
-def totals(tx: sqlite3.Connection, actor_id: ActorId) -> Totals:
-    """The sums over all executions of the actor."""
-    row = tx.execute("SELECT * FROM actor_totals WHERE actor_id = ?", (actor_id,)).fetchone()
-    if row is None:
-        return Totals()
-    return Totals(executions=row["executions"], runtime=row["runtime_s"], cpu=row["cpu_ns"], io=row["io_bytes"])
 
 
 def running(tx: sqlite3.Connection) -> list[Execution]:

@@ -34,6 +34,12 @@ def of_tenant(tx: sqlite3.Connection, tenant: TenantId, *, existing: bool = Fals
     return ActorSums(row["actors"], row["with_executions"], _totals(row))
 
 
+def of_actor(tx: sqlite3.Connection, actor_id: ActorId) -> Totals:
+    """The sums of one actor; of one that never was, nothing."""
+    row = tx.execute("SELECT * FROM actor_totals WHERE actor_id = ?", (actor_id,)).fetchone()
+    return _totals(row) if row else Totals()
+
+
 def by_actor(tx: sqlite3.Connection, tenant: TenantId) -> dict[ActorId, Totals]:
     """The sums of each actor that the tenant ever had."""
     rows = tx.execute("SELECT * FROM actor_totals WHERE tenant = ?", (tenant,))

@@ -10,7 +10,7 @@ from abacod.errors import ExecutionNotFound, IllegalTransition
 from abacod.ids import new_execution_id, new_worker_id
 from abacod.models.execution import Totals
 from abacod.models.states import ExecutionStatus
-from abacod.store import executions
+from abacod.store import executions, totals
 from tests.factories import START, actor, execution
 
 LATER = START + timedelta(seconds=90)
@@ -27,7 +27,7 @@ def test_the_life_of_an_execution(tx: sqlite3.Connection) -> None:
     ended = replace(running, finish_time=LATER, runtime=90, cpu=5, io=6, exit_code=0, final_state={"ExitCode": 0})
     executions.complete(tx, ended, None)
     assert executions.find(tx, waiting.id) == replace(ended, status=ExecutionStatus.COMPLETE)
-    assert executions.totals(tx, of.id) == Totals(executions=1, runtime=90, cpu=5, io=6)
+    assert totals.of_actor(tx, of.id) == Totals(executions=1, runtime=90, cpu=5, io=6)
     assert executions.running(tx) == []
 
 
@@ -47,7 +47,7 @@ def test_steps_that_may_not_follow(tx: sqlite3.Connection) -> None:
     executions.submit_again(tx, one.id)
     stored = executions.get(tx, of.id, one.id)
     assert (stored.status, stored.final_state) == (ExecutionStatus.ERROR, {"reason": "x"})
-    assert executions.totals(tx, of.id) == Totals(executions=1)
+    assert totals.of_actor(tx, of.id) == Totals(executions=1)
 
 
 def test_an_execution_that_was_not_started_waits_as_before(tx: sqlite3.Connection) -> None:
@@ -66,7 +66,7 @@ def test_an_execution_belongs_to_its_actor(tx: sqlite3.Connection) -> None:
     with pytest.raises(ExecutionNotFound):
         executions.get(tx, actor().id, one.id)
     assert executions.find(tx, new_execution_id()) is None
-    assert executions.totals(tx, actor().id) == Totals()
+    assert totals.of_actor(tx, actor().id) == Totals()
 
 
 def test_a_list_shows_the_newest_the_oldest_of_them_first(tx: sqlite3.Connection) -> None:

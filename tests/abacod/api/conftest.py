@@ -6,16 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from abacod.services.tokens import SigningKey
 from tests.abacod.api.serving import LAB, Client, Serving, serving
-
-
-@pytest.fixture(scope="session")
-def signing_key() -> SigningKey:
-    """The key of all daemons under test."""
-    return SigningKey(rsa.generate_private_key(public_exponent=65537, key_size=2048))
 
 
 @pytest.fixture

@@ -142,6 +142,20 @@ class Client:
         assert answer.status in (200, 201), answer
         return dict(answer.result)
 
+    async def share(self, path: str, user: str, level: str) -> dict[str, str]:
+        """Give somebody a level on what is at `path`; all levels then."""
+        answer = await self.post(f"/v3/actors/{path}/permissions", data={"user": user, "level": level}, expect=200)
+        return dict(answer.result)
+
+
+def multipart(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The options of a request with these fields as a form of many parts."""
+    parts = (f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in fields.items())
+    return {
+        "data": f"{''.join(parts)}--x--\r\n".encode(),
+        "headers": {"Content-Type": "multipart/form-data; boundary=x"},
+    }
+
 
 class Serving:
     """A running daemon and what tests do with it."""

@@ -15,7 +15,7 @@ from abacod.models.permission import Subject
 from abacod.models.user import Level
 from abacod.services.tokens import SigningKey
 from abacod.store import permissions
-from tests.abacod.api.serving import Client, Serving, serving
+from tests.abacod.api.serving import Client, Serving, multipart, serving
 from tests.fakes import obey
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -134,14 +134,6 @@ async def test_an_actor_without_an_image_to_get_ends_in_error(alice: Client, ser
     failed = await served.until_status(alice, f"/v3/actors/{actor['id']}", "READY", "ERROR")
     assert failed["status"] == "ERROR"
     assert "nowhere/to/be:found" in failed["status_message"]
-
-
-def multipart(fields: dict[str, str]) -> dict[str, Any]:
-    parts = (f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in fields.items())
-    return {
-        "data": f"{''.join(parts)}--x--\r\n".encode(),
-        "headers": {"Content-Type": "multipart/form-data; boundary=x"},
-    }
 
 
 @pytest.mark.parametrize("how", ["query", "camel query", "form", "multipart", "json", "camel json"])

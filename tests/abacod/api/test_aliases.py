@@ -21,10 +21,6 @@ async def name(owner: Client, alias: str, actor: str | dict[str, Any]) -> dict[s
     return dict(made.result)
 
 
-async def share(owner: Client, path: str, user: str, level: str) -> None:
-    await owner.post(f"/v3/actors/{path}/permissions", data={"user": user, "level": level}, expect=200)
-
-
 # --- making, showing, changing, removing ------------------------------------------------------------------------------
 
 
@@ -99,7 +95,7 @@ async def test_an_alias_is_given_to_another_actor(alice: Client) -> None:
 async def test_a_removed_alias_is_gone_with_its_permissions(alice: Client, bob: Client) -> None:
     actor = await alice.register()
     await name(alice, "one", actor)
-    await share(alice, "aliases/one", "bob", "UPDATE")
+    await alice.share("aliases/one", "bob", "UPDATE")
     removed = await bob.delete("/v3/actors/aliases/one", expect=200)
     assert (removed.message, removed.result) == ("Alias one deleted successfully.", None)
     gone = await alice.get("/v3/actors/aliases/one", expect=404)
@@ -178,7 +174,7 @@ async def test_an_alias_needs_an_actor(alice: Client, actor_id: str | None) -> N
 
 async def test_an_alias_needs_update_on_the_actor(alice: Client, bob: Client, root: Client, zoe: Client) -> None:
     actor = await alice.register()
-    await share(alice, actor["id"], "bob", "EXECUTE")
+    await alice.share(actor["id"], "bob", "EXECUTE")
     body = {"alias": "one", "actor_id": actor["id"]}
     refused = await bob.post("/v3/actors/aliases", json=body, expect=403)
     assert refused.message == f"Not authorized -- you do not have access to {actor['id']}."
@@ -192,7 +188,7 @@ async def test_levels_on_an_alias_open_the_alias_only(alice: Client, bob: Client
     denied = "Not authorized -- you do not have access to this alias."
     assert (await bob.get("/v3/actors/aliases/one", expect=403)).message == denied
     for level, reading, changing in (("READ", 200, 403), ("EXECUTE", 200, 403), ("UPDATE", 200, 200)):
-        await share(alice, "aliases/one", "bob", level)
+        await alice.share("aliases/one", "bob", level)
         await bob.get("/v3/actors/aliases/one", expect=reading)
         await bob.get("/v3/actors/aliases/one/permissions", expect=reading)
         grant = {"user": "eve", "level": "READ"}

@@ -188,7 +188,7 @@ class _Cast:
         await owner.post("/v3/actors/configs", json=config, expect=200)
         for user, level in {"ABACO_WORLD": "EXECUTE"}.items() if for_world else LEVELS.items():
             for shared in (actor, f"aliases/{alias}", f"configs/{config['name']}"):
-                await owner.post(f"/v3/actors/{shared}/permissions", json={"user": user, "level": level}, expect=200)
+                await owner.share(shared, user, level)
         execution = "nothing"
         if "{execution}" in path:
             sent = await owner.post(f"/v3/actors/{actor}/messages", json={"message": "1"}, expect=200)

@@ -202,7 +202,7 @@ async def test_update_is_needed_on_every_actor(served: Serving, alice: Client, b
     await bob.put(f"{CONFIGS}/colour", json=config(foreign["id"]), expect=403)
     # EXECUTE does not do, UPDATE does
     for level, status in (("EXECUTE", 403), ("UPDATE", 200)):
-        await alice.post(f"/v3/actors/{foreign['id']}/permissions", json={"user": "bob", "level": level}, expect=200)
+        await alice.share(foreign["id"], "bob", level)
         await bob.put(f"{CONFIGS}/colour", json=config(foreign["id"]), expect=status)
     await root.post(CONFIGS, json=config("hers", name="roots"), expect=200)
 

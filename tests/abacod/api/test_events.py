@@ -23,9 +23,9 @@ async def test_what_is_wrong_with_a_link_is_told_in_the_documented_words(alice: 
     assert denied.message == (
         "Invalid link parameter. The link must be a valid actor id or alias for which you have EXECUTE permission."
     )
-    await alice.post(f"/v3/actors/{hers['id']}/permissions", json={"user": "bob", "level": "READ"}, expect=200)
+    await alice.share(hers["id"], "bob", "READ")
     await bob.post("/v3/actors", json={"image": "image", "link": hers["id"]}, expect=400)
-    await alice.post(f"/v3/actors/{hers['id']}/permissions", json={"user": "bob", "level": "EXECUTE"}, expect=200)
+    await alice.share(hers["id"], "bob", "EXECUTE")
     await bob.post("/v3/actors", json={"image": "image", "link": hers["id"]}, expect=201)
 
     to_itself = await alice.put(f"/v3/actors/{hers['id']}", json={"image": "image", "link": hers["id"]}, expect=400)

@@ -10,7 +10,7 @@ import pytest
 
 from abacod.models.message import BINARY_OMITTED
 from abacod.services.tokens import SigningKey
-from tests.abacod.api.serving import MAX_BINARY, Client, Serving, serving
+from tests.abacod.api.serving import MAX_BINARY, Client, Serving, multipart, serving
 from tests.fakes import FakeContainer
 
 FORM = "application/x-www-form-urlencoded"
@@ -22,11 +22,6 @@ LONGEST = 131_072 - len("MSG=") - 1
 
 def labelled(label: str | None, body: bytes) -> dict[str, Any]:
     return {"data": body, "headers": {"Content-Type": label} if label else {}}
-
-
-def multipart(name: str, text: str) -> dict[str, Any]:
-    body = f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n--x--\r\n'
-    return labelled("multipart/form-data; boundary=x", body.encode())
 
 
 async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -52,8 +47,8 @@ RULES: list[tuple[str, dict[str, Any], str, str, Any]] = [
     ("", labelled(FORM, b"message='a b'"), "str", "'a b'", "'a b'"),
     ("", labelled(FORM, b"message=&message=second"), "str", "second", "second"),
     ("", labelled(None, b"message=a"), "str", "a", "a"),
-    ("", multipart("message", "a\r\nb"), "str", "a\r\nb", "a\r\nb"),
-    ("?message=q", multipart("message", "form"), "str", "q", "q"),
+    ("", multipart({"message": "a\r\nb"}), "str", "a\r\nb", "a\r\nb"),
+    ("?message=q", multipart({"message": "form"}), "str", "q", "q"),
     ("", labelled(JSON, b'{"message": {"a": [1, "\xc3\xbc"]}}'), JSON, '{"a": [1, "ü"]}', {"a": [1, "ü"]}),
     ("", labelled(JSON, b'{"message": [1]}'), JSON, "[1]", [1]),
     ("", labelled(JSON, b'{"message": 0}'), JSON, "0", 0),
@@ -112,8 +107,8 @@ NO_MESSAGES: list[dict[str, Any]] = [
     labelled("text/plain", b"hello"),
     labelled(None, b"hello"),
     labelled(FORM, b'{"a": 1,}'),
-    multipart("text", "hello"),
-    multipart("message", ""),
+    multipart({"text": "hello"}),
+    multipart({"message": ""}),
 ]
 
 

@@ -29,10 +29,6 @@ async def named(client: Client, alias: str) -> dict[str, Any]:
     return actor
 
 
-async def share(owner: Client, path: str, user: str, level: str) -> None:
-    await owner.post(f"/v3/actors/{path}/permissions", data={"user": user, "level": level}, expect=200)
-
-
 def by(key: dict[str, Any] | str) -> str:
     """The query that stands for a token."""
     return f"?x-nonce={key if isinstance(key, str) else key['id']}"
@@ -146,18 +142,18 @@ async def test_an_unknown_nonce(alice: Client) -> None:
 async def test_nonces_of_an_alias_need_update_on_alias_and_actor(alice: Client, bob: Client) -> None:
     actor = await named(alice, "one")
     for path, other in ((actor["id"], "aliases/one"), ("aliases/one", actor["id"])):
-        await share(alice, path, "bob", "UPDATE")
-        await share(alice, other, "bob", "EXECUTE")
+        await alice.share(path, "bob", "UPDATE")
+        await alice.share(other, "bob", "EXECUTE")
         for method in ("GET", "POST"):
             refused = await bob.send(method, "/v3/actors/aliases/one/nonces", expect=403)
             assert "you do not have access to this alias and actor" in refused.message
-    await share(alice, actor["id"], "bob", "UPDATE")
+    await alice.share(actor["id"], "bob", "UPDATE")
     assert (await nonce(bob, "aliases/one"))["owner"] == "bob"
 
 
 async def test_a_nonce_with_more_roles_is_not_shown(alice: Client, pam: Client, root: Client) -> None:
     actor = await alice.register()
-    await share(alice, actor["id"], "pam", "UPDATE")
+    await alice.share(actor["id"], "pam", "UPDATE")
     made = {client: await nonce(client, actor["id"], level="UPDATE") for client in (alice, pam, root)}
     assert made[pam]["roles"] == ["Internal/everyone", "abaco_privileged"]
     for client, seen in ((alice, [alice]), (pam, [alice, pam]), (root, [alice, pam, root])):
@@ -294,13 +290,13 @@ async def test_a_nonce_of_another_tenant_is_none(alice: Client, zoe: Client, ser
 
 async def test_the_maker_must_still_hold_the_permission(alice: Client, bob: Client, served: Serving) -> None:
     actor = await alice.register()
-    await share(alice, actor["id"], "bob", "UPDATE")
+    await alice.share(actor["id"], "bob", "UPDATE")
     key = await nonce(bob, actor["id"], max_uses=1)
-    await share(alice, actor["id"], "bob", "READ")
+    await alice.share(actor["id"], "bob", "READ")
     path = f"/v3/actors/{actor['id']}/messages{by(key)}"
     refused = await served.nobody.post(path, data={"message": "1"}, expect=403)
     assert refused.message.endswith("you do not have access to this actor.")
-    await share(alice, actor["id"], "bob", "EXECUTE")
+    await alice.share(actor["id"], "bob", "EXECUTE")
     await served.nobody.post(path, data={"message": "1"}, expect=200)
 
 
@@ -312,7 +308,7 @@ async def test_a_nonce_of_an_alias_follows_it_as_far_as_its_maker_may(
     key = await nonce(alice, "aliases/one", level="READ")
     await alice.put("/v3/actors/aliases/one", json={"actor_id": second["id"]}, expect=200)
     assert (await served.nobody.get(f"/v3/actors/one{by(key)}", expect=200)).result["id"] == second["id"]
-    await share(alice, "aliases/one", "bob", "UPDATE")
+    await alice.share("aliases/one", "bob", "UPDATE")
     await bob.put("/v3/actors/aliases/one", json={"actor_id": foreign["id"]}, expect=200)
     await served.nobody.get(f"/v3/actors/one{by(key)}", expect=403)
 
@@ -340,7 +336,7 @@ async def test_a_role_that_was_taken_away_applies_no_more(alice: Client, root: C
     await served.nobody.get(path + by(key), expect=403)
     refused = await served.nobody.post(f"{path}/workers{by(key)}", data={"num": "1"}, expect=403)
     assert "only admins are authorized to update workers" in refused.message
-    await share(alice, actor["id"], "root", "READ")
+    await alice.share(actor["id"], "root", "READ")
     await served.nobody.get(path + by(key), expect=200)
 
 
@@ -372,7 +368,7 @@ async def test_nonces_go_with_what_they_open(alice: Client, served: Serving) -> 
 
 async def test_nonces_go_with_the_account_of_their_maker(alice: Client, bob: Client, served: Serving) -> None:
     actor = await alice.register()
-    await share(alice, actor["id"], "bob", "UPDATE")
+    await alice.share(actor["id"], "bob", "UPDATE")
     key, stays = await nonce(bob, actor["id"]), await nonce(alice, actor["id"])
     await served.database.write(lambda tx: users.delete(tx, TenantId("dev"), Username("bob")))
     await served.nobody.get(f"/v3/actors/{actor['id']}{by(key)}", expect=401)

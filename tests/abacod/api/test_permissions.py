@@ -7,12 +7,6 @@ from tests.abacod.api.serving import Client, Serving
 READING = ["", "/messages", "/executions", "/permissions", "/state", "/workers"]
 
 
-async def share(owner: Client, actor_id: str, user: str, level: str) -> dict[str, str]:
-    body = {"user": user, "level": level}
-    shared: dict[str, str] = (await owner.post(f"/v3/actors/{actor_id}/permissions", data=body, expect=200)).result
-    return shared
-
-
 async def test_an_actor_begins_with_its_owner(alice: Client) -> None:
     actor = await alice.register()
     answer = await alice.get(f"/v3/actors/{actor['id']}/permissions", expect=200)
@@ -35,7 +29,7 @@ async def test_each_level_opens_what_it_says(alice: Client, bob: Client, *, worl
     path, user = f"/v3/actors/{actor['id']}", "ABACO_WORLD" if world else "bob"
     opened = {"NONE": 0, "READ": 1, "EXECUTE": 2, "UPDATE": 3, "WRITE": 3}
     for level, reach in opened.items():
-        await share(alice, actor["id"], user, level)
+        await alice.share(actor["id"], user, level)
         for tail in READING:
             await bob.get(f"{path}{tail}", expect=200 if reach >= 1 else 403)
         await bob.post(f"{path}/messages", data={"message": "1"}, expect=200 if reach >= 2 else 403)
@@ -47,32 +41,32 @@ async def test_a_shared_actor_is_listed_and_a_revoked_one_is_not(alice: Client, 
     actor = await alice.register()
     assert (await bob.get("/v3/actors", expect=200)).result == []
     for user in ("bob", "ABACO_WORLD"):
-        await share(alice, actor["id"], user, "READ")
+        await alice.share(actor["id"], user, "READ")
         assert [each["id"] for each in (await bob.get("/v3/actors", expect=200)).result] == [actor["id"]]
-        assert (await share(alice, actor["id"], user, "NONE"))[user] == "NONE"
+        assert (await alice.share(actor["id"], user, "NONE"))[user] == "NONE"
         assert (await bob.get("/v3/actors", expect=200)).result == []
 
 
 async def test_the_higher_of_ones_own_and_everyones_level_counts(alice: Client, bob: Client) -> None:
     actor = await alice.register()
-    await share(alice, actor["id"], "bob", "EXECUTE")
-    await share(alice, actor["id"], "ABACO_WORLD", "READ")
+    await alice.share(actor["id"], "bob", "EXECUTE")
+    await alice.share(actor["id"], "ABACO_WORLD", "READ")
     await bob.post(f"/v3/actors/{actor['id']}/messages", data={"message": "1"}, expect=200)
-    await share(alice, actor["id"], "bob", "NONE")
+    await alice.share(actor["id"], "bob", "NONE")
     await bob.get(f"/v3/actors/{actor['id']}", expect=200)
     await bob.post(f"/v3/actors/{actor['id']}/messages", data={"message": "1"}, expect=403)
 
 
 async def test_everyone_is_everyone_of_the_tenant(alice: Client, zoe: Client) -> None:
     actor = await alice.register()
-    await share(alice, actor["id"], "ABACO_WORLD", "UPDATE")
+    await alice.share(actor["id"], "ABACO_WORLD", "UPDATE")
     await zoe.get(f"/v3/actors/{actor['id']}", expect=404)
     assert (await zoe.get("/v3/actors", expect=200)).result == []
 
 
 async def test_the_executor_is_who_sent_and_the_owner_stays(alice: Client, bob: Client, served: Serving) -> None:
     actor = await alice.register()
-    await share(alice, actor["id"], "bob", "UPDATE")
+    await alice.share(actor["id"], "bob", "UPDATE")
     container = await served.run(bob, actor["id"], data={"message": "1"})
     assert container.spec.environment["_abaco_username"] == "bob"
     updated = await bob.put(f"/v3/actors/{actor['id']}", json={"image": "image", "description": "bob's"}, expect=200)

@@ -229,21 +229,23 @@ async def test_too_long_a_wait_ends_and_the_execution_goes_on(tmp_path: Path, si
         assert served.daemon.core.news.watched == 0
 
 
+async def until_watched(served: Serving, count: int) -> None:
+    """Wait until so many requests wait for an execution."""
+
+    async def reached() -> bool:
+        return served.daemon.core.news.watched == count
+
+    await served.until(reached)
+
+
 async def test_a_sender_that_hangs_up_leaves_no_wait_and_the_execution_goes_on(served: Serving, alice: Client) -> None:
     served.engine.programs["image"] = obey
     actor = await alice.register()
     asked = asyncio.create_task(ask(alice, actor), name="ask")
 
-    async def waits() -> bool:
-        return served.daemon.core.news.watched == 1
-
-    await served.until(waits)
+    await until_watched(served, 1)
     asked.cancel()
-
-    async def gone() -> bool:
-        return served.daemon.core.news.watched == 0
-
-    await served.until(gone)
+    await until_watched(served, 0)
 
     async def started() -> bool:
         return bool(served.engine.containers)
@@ -260,10 +262,7 @@ async def test_a_daemon_that_stops_says_so(tmp_path: Path, signing_key: SigningK
         actor = await alice.register()
         asked = asyncio.create_task(ask(alice, actor), name="ask")
 
-        async def waits() -> bool:
-            return served.daemon.core.news.watched == 1
-
-        await served.until(waits)
+        await until_watched(served, 1)
         served.daemon.core.news.close()
 
         answer = await asked

@@ -13,7 +13,6 @@ from typing import Any, Final
 import pytest
 import typer.main
 import typer.testing
-from cryptography.hazmat.primitives.asymmetric import rsa
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -79,12 +78,6 @@ def config_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def nobody() -> Abaco:
     """`abaco` of somebody who is not logged in."""
     return Abaco()
-
-
-@pytest.fixture(scope="session")
-def signing_key() -> SigningKey:
-    """The key of all daemons under test."""
-    return SigningKey(rsa.generate_private_key(public_exponent=65537, key_size=2048))
 
 
 @pytest.fixture

@@ -1,24 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
-
-from abacod.config import StoreSettings
 from abacod.queue.mailboxes import Mailboxes
 from abacod.store import actors, executions, messages
 from abacod.store.database import Database, Transaction
 from tests.factories import actor, execution, message
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = Database(tmp_path / "abacod.db", StoreSettings(synchronous="OFF"))
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_loading_counts_what_waits_and_rings_for_it(database: Database) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Diary, Lab
+from tests.hooks import HookServer
 
 
 @pytest.fixture
@@ -22,3 +23,10 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
 def diary() -> Diary:
     """A program that notes what it gets."""
     return Diary()
+
+
+@pytest.fixture
+async def hooks() -> AsyncIterator[HookServer]:
+    """A server whose addresses can be webhooks."""
+    async with HookServer.opened() as server:
+        yield server

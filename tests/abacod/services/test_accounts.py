@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from abacod.config import AuthSettings, StoreSettings
+from abacod.config import AuthSettings
 from abacod.errors import InvalidField, NotAuthenticated, UserNotFound
 from abacod.ids import TenantId, Username
 from abacod.models.user import Caller, User
@@ -37,14 +36,6 @@ def key() -> SigningKey:
 @pytest.fixture(scope="module")
 def stranger() -> SigningKey:
     return SigningKey(rsa.generate_private_key(public_exponent=65537, key_size=2048))
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = Database(tmp_path / "abacod.db", StoreSettings(synchronous="OFF"))
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -26,12 +25,6 @@ from tests.factories import ADMIN, definition
 from tests.fakes import FakeClock, FakeContainer
 from tests.harness import Diary, Lab
 from tests.hooks import HookServer
-
-
-@pytest.fixture
-async def hooks() -> AsyncIterator[HookServer]:
-    async with HookServer.opened() as server:
-        yield server
 
 
 async def rows(lab: Lab) -> list[dict[str, Any]]:

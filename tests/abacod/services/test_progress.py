@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abacod.config import LogSettings, ResultSettings, StoreSettings
+from abacod.config import LogSettings, ResultSettings
 from abacod.errors import StorageUnavailable
 from abacod.ids import new_worker_id
 from abacod.models.execution import Execution
@@ -20,14 +18,6 @@ from abacod.store import actors, executions, logs, messages, results
 from abacod.store.database import Database, Transaction
 from tests.factories import START, actor, execution, message
 from tests.fakes import FakeClock
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = Database(tmp_path / "abacod.db", StoreSettings(synchronous="OFF"))
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

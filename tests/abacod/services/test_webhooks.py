@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from contextlib import closing
 
 import pytest
@@ -11,12 +10,6 @@ from aiohttp import web
 from abacod.config import WebhookSettings
 from abacod.services.webhooks import Answer, Webhooks, is_private, names_private_address, site_of
 from tests.hooks import HookServer
-
-
-@pytest.fixture
-async def hooks() -> AsyncIterator[HookServer]:
-    async with HookServer.opened() as server:
-        yield server
 
 
 def webhooks(seconds: float = 5, *, public_only: bool = False) -> Webhooks:

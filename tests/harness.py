@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from functools import cache
 from pathlib import Path
@@ -24,13 +24,11 @@ from abacod.config import (
     WebhookSettings,
     WorkerSettings,
 )
-from abacod.ids import ExecutionId
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
 from abacod.models.states import ActorStatus, ExecutionStatus, WorkerStatus
 from abacod.models.user import Caller
 from abacod.queue.mailboxes import Mailboxes
-from abacod.runtime.run import Outcome, RunSink, RunSpec
 from abacod.services.actors import Actors
 from abacod.services.api_server import ApiServer
 from abacod.services.autoscaler import Autoscaler
@@ -56,7 +54,8 @@ from abacod.services.workers import Workers
 from abacod.store import actors
 from abacod.store.database import Database, Transaction
 from tests.factories import ADMIN, definition, message
-from tests.fakes import FakeContainer, FakeEngine, FakeRuntime
+from tests.fakes import FakeContainer, FakeEngine
+from tests.stopping import StoppingRuntime
 
 T = TypeVar("T")
 
@@ -121,56 +120,6 @@ class Diary:
         finally:
             for wait in waits:
                 wait.cancel()
-
-
-Point = Literal["before the run", "before starting()", "after starting()", "running", "ended", "discard"]
-
-
-class StoppingRuntime(FakeRuntime):
-    """Stops for ever at one point of the next run, so that a test can crash the daemon right there."""
-
-    def __init__(self, engine: FakeEngine, **more: Any) -> None:
-        super().__init__(engine, **more)
-        self.stop_at: Point | None = None
-        self.reached = asyncio.Event()
-        self.go_on = asyncio.Event()
-
-    async def run(self, spec: RunSpec, sink: RunSink) -> Outcome:
-        await self.at("before the run")
-        outcome = await super().run(spec, _StoppingSink(self, sink))
-        await self.at("ended")
-        return outcome
-
-    async def discard(self, execution_id: ExecutionId) -> None:
-        await self.at("discard")
-        await super().discard(execution_id)
-
-    async def at(self, point: Point) -> None:
-        """Here is this point."""
-        if self.stop_at == point:
-            self.reached.set()
-            await self.go_on.wait()
-
-
-class _StoppingSink:
-    def __init__(self, runtime: StoppingRuntime, sink: RunSink) -> None:
-        self._runtime = runtime
-        self._sink = sink
-
-    async def starting(self) -> None:
-        await self._runtime.at("before starting()")
-        await self._sink.starting()
-        await self._runtime.at("after starting()")
-
-    async def log(self, data: bytes) -> None:
-        await self._sink.log(data)
-        await self._runtime.at("running")
-
-    async def log_restarts(self) -> None:
-        await self._sink.log_restarts()
-
-    async def results(self, data: Sequence[bytes]) -> None:
-        await self._sink.results(data)
 
 
 class Lab:

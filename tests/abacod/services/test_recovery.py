@@ -15,7 +15,8 @@ from abacod.runtime.run import FoundState, Outcome
 from abacod.store import actors, messages
 from abacod.store.database import Transaction
 from tests.fakes import FakeContainer, FakeEngine, FakeRuntime
-from tests.harness import Diary, Lab, Point
+from tests.harness import Diary, Lab
+from tests.stopping import Point
 
 POINTS: tuple[Point, ...] = (
     "before the run",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from abacod.store.migrations import migrate
+from tests.abacod.store.shelf import Shelf, fill
 
 
 @pytest.fixture
@@ -19,3 +20,16 @@ def tx() -> Iterator[sqlite3.Connection]:
     migrate(connection)
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def shelf(tx: sqlite3.Connection) -> Shelf:
+    """Nothing to be found yet."""
+    return Shelf(tx)
+
+
+@pytest.fixture
+def full(shelf: Shelf) -> Shelf:
+    """In each database three records: one, two, three."""
+    fill(shelf)
+    return shelf

@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,127 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from abacod.errors import BadRequest, SearchTooSlow
-from abacod.ids import ActorId, ExecutionId, TenantId, Username, WorkerId
+from abacod.ids import ActorId, ExecutionId, TenantId, Username
 from abacod.models.permission import Subject
 from abacod.models.search import Limits, read_query
-from abacod.models.states import ActorStatus
 from abacod.models.user import WORLD, Level
-from abacod.store import actors, executions, logs, permissions, search, words
-from tests.factories import OWNER, START, TENANT, actor, execution
-
-ADA = search.Scope(TENANT, OWNER)
-NOW = START + timedelta(days=1)
-Pairs = list[tuple[str, str]]
-
-
-def in_time() -> bool:
-    return False
-
-
-class Shelf:
-    """Records with short names, and searches that answer with those names."""
-
-    def __init__(self, tx: sqlite3.Connection) -> None:
-        self.tx = tx
-        self.names: dict[tuple[str, int], str] = {}
-        self.workers: list[dict[str, Any]] = []
-
-    def actor(self, name: str, **given: Any) -> ActorId:
-        record = actor(name=name, **given)
-        actors.insert(self.tx, record)
-        if given.get("state") is not None:
-            actors.set_state(self.tx, record.id, given["state"])
-        return record.id
-
-    def execution(self, of: ActorId, name: str, log: bytes = b"", *, end: bool = True, **given: Any) -> ExecutionId:
-        record = execution(replace(actor(), id=of), id=ExecutionId(name), **given)
-        executions.insert(self.tx, record)
-        if log:
-            logs.append(self.tx, record.id, 0, log)
-        if end:
-            started = given.get("start_time") or START
-            executions.start(self.tx, record.id, WorkerId(f"worker-of-{name}"), started)
-            ended = replace(record, start_time=started, finish_time=started + timedelta(seconds=1))
-            executions.complete(self.tx, ended, None)
-        return record.id
-
-    def worker(self, of: ActorId, name: str, **given: Any) -> None:
-        plain = {
-            "tenant": "dev",
-            "status": "READY",
-            "image": "image",
-            "location": "unix:///x",
-            "cid": name,
-            "ch_name": f"worker_{name}",
-            "host_id": "host",
-            "host_ip": "127.0.0.1",
-            "create_time": START,
-            "last_execution_time": None,
-            "last_health_check_time": START,
-        }
-        self.workers.append({"id": name, "actor_id": of, **plain, **given})
-
-    def page(self, database: str, pairs: Pairs, scope: search.Scope = ADA) -> search.Page:
-        query = read_query(pairs, Limits(10, 1000, 100))
-        if query.about_text:
-            for what in ("actors", "executions"):
-                while words.catch_up(self.tx, what):
-                    pass
-        match database:
-            case "actors":
-                return search.actors(self.tx, query, scope, in_time, default_token=False)
-            case "executions":
-                return search.executions(self.tx, query, scope, in_time)
-            case "logs":
-                return search.logs(self.tx, query, scope, in_time, NOW)
-            case _:
-                return search.workers(self.tx, query, scope, in_time, self.workers)
-
-    def find(self, database: str, *pairs: tuple[str, str], scope: search.Scope = ADA) -> list[str]:
-        page = self.page(database, list(pairs), scope)
-        if database == "actors":
-            return [str(each.definition.name) for each in actors.numbered(self.tx, page.numbers)]
-        if database == "workers":
-            return [self.workers[number]["id"] for number in page.numbers]
-        return [each.id for each in executions.numbered(self.tx, page.numbers)]
-
-
-@pytest.fixture
-def shelf(tx: sqlite3.Connection) -> Shelf:
-    return Shelf(tx)
-
-
-@pytest.fixture
-def full(shelf: Shelf) -> Shelf:
-    """In each database three records: one, two, three."""
-    a = shelf.actor(
-        "one",
-        image="abacosamples/test",
-        max_workers=3,
-        hints=("sync", "fast"),
-        default_environment={"DEBUG": "true", "a.b": "x", "N": "5"},
-        state={"count": 5, "deep": {"list": [1, "x", None]}, "ok": True, "none": None},
-        status=ActorStatus.READY,
-        token=True,
-    )
-    shelf.actor("two", create_time=START + timedelta(days=1), description="two words", status=ActorStatus.ERROR)
-    shelf.actor("three", create_time=START + timedelta(days=2), max_workers=7, stateless=False, state="text")
-    final = {"ExitCode": 0, "OOMKilled": False, "FinishedAt": "2026-01-01T00:00:02.000Z", "Error": ""}
-    shelf.execution(a, "one", b"all well\n", final_state=final, exit_code=0, runtime=2, cpu=10**15 + 1)
-    shelf.execution(
-        a,
-        "two",
-        b"ERROR: bad\xff\xfe bytes\n",
-        final_state={**final, "ExitCode": 3, "OOMKilled": True, "FinishedAt": "2026-01-02T00:00:00.000Z"},
-        exit_code=3,
-        runtime=9,
-        start_time=START + timedelta(days=1, milliseconds=5),
-    )
-    shelf.execution(a, "three", end=False)
-    shelf.worker(a, "one")
-    shelf.worker(a, "two", status="BUSY", last_execution_time=START + timedelta(seconds=1))
-    shelf.worker(a, "three", status="PULLING IMAGE", image="other", create_time=START + timedelta(days=1))
-    return shelf
+from abacod.store import permissions, search
+from tests.abacod.store.shelf import ADA, Pairs, Shelf, in_time
+from tests.factories import OWNER
 
 
 @pytest.mark.parametrize(
@@ -355,116 +240,6 @@ def test_any_value_compares_as_in_a_document_store(
         assert shelf.find("actors", (f"state.x.{operator}", text)) == (["it"] if fits else [])
     finally:
         tx.execute("ROLLBACK")
-
-
-# --- words ------------------------------------------------------------------------------------------------------------
-
-
-def test_words_are_found_in_any_form_and_case_and_the_best_come_first(shelf: Shelf) -> None:
-    a = shelf.actor("one", description="Counts the words of a text")
-    shelf.actor("two", description="nothing of interest")
-    shelf.actor("three", description="word word word", image="lab/counting")
-    assert shelf.find("actors", ("search", "WORD counted")) == ["three", "one"]
-    assert shelf.find("actors", ("search", "word"), ("search", "texts")) == ["one"]
-    assert shelf.find("actors", ("search", "absent words")) == ["three", "one"]
-    assert shelf.find("actors", ("search", "word"), ("name", "one")) == ["one"]
-    assert shelf.find("actors", ("search", "lab")) == ["three"]
-    assert shelf.find("actors", ("search", a)) == ["one"]
-    assert shelf.find("actors", ("search", "definition")) == []
-    page = shelf.page("actors", [("search", "word"), ("limit", "1"), ("skip", "1")])
-    assert (len(page.numbers), page.total) == (1, 2)
-
-
-def test_a_phrase_is_found_as_it_is_written(shelf: Shelf) -> None:
-    shelf.actor("one", description="the running total, lab/image:1")
-    shelf.actor("two", description="the run in total; lab image 1")
-    assert shelf.find("actors", ("exactsearch", "Running Total")) == ["one"]
-    assert shelf.find("actors", ("exactsearch", "run")) == ["two"]
-    assert shelf.find("actors", ("exactsearch", "lab/image:1")) == ["one"]
-    assert shelf.find("actors", ("exactsearch", "total")) == ["one", "two"]
-    assert shelf.find("actors", ("exactsearch", "the total")) == []
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "   ",
-        '"',
-        "''",
-        "*",
-        "AND",
-        "NOT x",
-        "text:x",
-        "a* OR",
-        "NEAR(a b, 2)",
-        "^a",
-        "{a b}:c",
-        "(",
-        "\0",
-        "-",
-        "+x",
-        "é\u0301",
-    ],
-)
-@pytest.mark.parametrize("parameter", ["search", "exactsearch"])
-def test_nothing_in_a_text_is_an_operator(shelf: Shelf, parameter: str, text: str) -> None:
-    shelf.actor("one", description="nothing")
-    assert shelf.find("actors", (parameter, text)) == []
-
-
-def test_what_changes_is_found_as_it_is_now(shelf: Shelf) -> None:
-    a = shelf.actor("one", description="x")
-    assert shelf.find("actors", ("search", "submitted")) == ["one"]
-    actors.set_status(shelf.tx, a, ActorStatus.ERROR, "image missing")
-    assert shelf.find("actors", ("search", "submitted")) == []
-    assert shelf.find("actors", ("search", "missing")) == ["one"]
-    shelf.execution(a, "e1", end=False)
-    assert shelf.find("executions", ("search", "submitted")) == ["e1"]
-    executions.start(shelf.tx, ExecutionId("e1"), WorkerId("w"), START)
-    assert shelf.find("executions", ("search", "running")) == ["e1"]
-    executions.fail(shelf.tx, ExecutionId("e1"), {"reason": "Lost the container."}, START, None)
-    assert shelf.find("executions", ("search", "running")) == []
-    assert shelf.find("executions", ("search", "reason")) == []
-    assert shelf.find("executions", ("search", "lost")) == ["e1"]
-    actors.delete(shelf.tx, a)
-    assert shelf.find("actors", ("search", "missing")) == []
-    assert shelf.find("executions", ("search", "lost")) == []
-
-
-def test_a_log_is_found_by_its_words_until_its_time_is_over(shelf: Shelf) -> None:
-    a = shelf.actor("one")
-    shelf.execution(a, "e1", "größer ist \ud7ff ERRORS".encode() + b"\xff\0 end")
-    shelf.execution(a, "e2", b"running still", end=False)
-    for text in ("error", "GROSSER", "größer", "end"):
-        assert shelf.find("logs", ("search", text)) == (["e1"] if text != "GROSSER" else [])
-    assert shelf.find("logs", ("search", "still")) == []  # only logs that have ended are indexed
-    assert shelf.find("logs", ("logs.like", "still")) == ["e2"]
-    shelf.tx.execute("UPDATE executions SET log_expires_ms = 1 WHERE id = 'e1'")
-    assert shelf.find("logs") == ["e2"]
-    assert logs.remove_expired(shelf.tx, NOW, 10) == 1
-    assert shelf.find("logs") == ["e2"]
-    assert shelf.find("logs", ("search", "error")) == []
-    assert shelf.tx.execute("SELECT count(*) FROM log_words").fetchone()[0] == 0
-
-
-def test_the_logs_of_a_deleted_actor_leave_no_words(shelf: Shelf) -> None:
-    a = shelf.actor("one")
-    shelf.execution(a, "e1", b"secret")
-    assert shelf.find("logs", ("search", "secret")) == ["e1"]
-    logs.remove_of_actor(shelf.tx, a)
-    actors.delete(shelf.tx, a)
-    assert shelf.tx.execute("SELECT count(*) FROM log_words").fetchone()[0] == 0
-
-
-def test_the_index_is_written_a_little_at_a_time(shelf: Shelf) -> None:
-    a = shelf.actor("one")
-    for number in range(3):
-        shelf.execution(a, f"e{number}", b"word " * 60_000)
-    assert words.catch_up(shelf.tx, "executions")
-    assert shelf.tx.execute("SELECT count(*) FROM log_words").fetchone()[0] == 2
-    assert not words.catch_up(shelf.tx, "executions")
-    assert shelf.find("logs", ("search", "words")) == ["e0", "e1", "e2"]
 
 
 # --- who sees what ----------------------------------------------------------------------------------------------------

@@ -20,12 +20,13 @@ from typer.core import TyperGroup
 
 from abacod import __version__, logs
 from abacod.clock import SystemClock, isoformat
-from abacod.config import RegistryLogin, Section, Settings, load_settings
+from abacod.config import RegistryLogin, Section, Settings
 from abacod.errors import AbacoError, BadRequest, ConfigError
 from abacod.ids import TenantId, Username
 from abacod.models.user import Role, User
 from abacod.services.accounts import checked_username, hash_password
 from abacod.services.tokens import SigningKey, Tokens, issuer_keys
+from abacod.settings_file import load_settings
 from abacod.store import users
 from abacod.store.database import back_up, beside_daemon
 

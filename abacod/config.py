@@ -1,26 +1,23 @@
 """The settings: one frozen tree, read from a TOML file, then `ABACOD_*` variables, then command-line flags.
 
 Each part of the daemon gets its own section, never the whole. Every setting has a unit (in its name or its help), a
-default and one line of help, from which `docs/reference/settings.md` is generated. Only this module reads the environment.
+default and one line of help, from which `docs/reference/settings.md` is generated. Only this module reads the environment;
+`settings_file.py` reads the file.
 """
 
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
 )
-
-from abacod.errors import ConfigError
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -371,39 +368,6 @@ class Settings(BaseSettings):
             env_settings,
             InitSettingsSource(settings_cls, file_values),
         )
-
-
-def load_settings(config: Path | None = None, **flags: Any) -> Settings:
-    """Read the settings.
-
-    `config` is a TOML file; `flags` are values from the command line, by setting name, None where not given; those of a
-    section come as a dict under the section's name.
-
-    Raises:
-        ConfigError: the file cannot be read, or a setting is unknown or has a bad value; the message names each one.
-    """
-    try:
-        file_values = tomllib.loads(config.read_text()) if config else {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"Cannot read the configuration file {config}: {error}") from error
-    try:
-        return Settings(_file=file_values, **_given(flags))  # type: ignore[call-arg]
-    except SettingsError as error:
-        raise ConfigError(f"Invalid configuration. {error}: {error.__cause__}") from error
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"Invalid configuration. {problems}") from error
-
-
-def _given(flags: dict[str, Any]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for name, value in flags.items():
-        if isinstance(value, dict):
-            if section := _given(value):
-                given[name] = section
-        elif value is not None:
-            given[name] = value
-    return given
 
 
 class EngineEnvironment(NamedTuple):

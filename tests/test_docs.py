@@ -21,8 +21,8 @@ import abacod
 from abacod.api.routes import actor_routes, other_routes
 from abacod.cli import app
 from abacod.client.main import app as client_app
-from abacod.config import load_settings
 from abacod.errors import AbacoError, ConfigError, RunLost, RunNotStarted
+from abacod.settings_file import load_settings
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = REPOSITORY / "docs"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from abacod.config import Section, Settings, load_settings
+from abacod.config import Section, Settings
 from abacod.errors import ConfigError
+from abacod.settings_file import load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from abacod.config import load_settings
+from abacod.settings_file import load_settings
 from abacod.store import facts
 from abacod.store.database import beside_daemon
 from tests.daemon.process import DaemonProcess

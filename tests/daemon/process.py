@@ -18,10 +18,11 @@ from typing import Any, Self
 import aiohttp
 
 from abacod.clock import SystemClock
-from abacod.config import Settings, load_settings
+from abacod.config import Settings
 from abacod.ids import TenantId, Username
 from abacod.models.user import Role, User
 from abacod.services.tokens import SigningKey, Tokens
+from abacod.settings_file import load_settings
 from abacod.store import users
 from abacod.store.database import beside_daemon
 from tests.described import check_answer

@@ -151,7 +151,7 @@ async def test_network_traffic_is_counted(docker: Docker) -> None:
     name = f"abacod-test-{uuid.uuid4().hex[:12]}"
     with here.client() as client:
         network = await client.networks.create({"Name": name, "Driver": "bridge"})
-    spec = docker.spec("ping -c 2 $(route -n | awk '/^0.0.0.0/ {print $2}')")
+    spec = docker.spec("ping -c 4 $(route -n | awk '/^0.0.0.0/ {print $2}')")
     try:
         outcome = await docker.make(network=name).run(spec, RecordingSink())
         await docker.runtime.discard(spec.execution_id)

@@ -52,7 +52,11 @@ async def test_what_a_container_sends_while_the_daemon_is_dead_arrives(tmp_path:
                 await daemon.start_under(manager, 1, http=stranger.fileno())
                 await daemon.ended({message["execution_id"]})
 
-                assert await _results(client, execution) == [b"%d" % number for number in range(60)]
+                first, *others = await _results(client, execution)
+                assert first == b"0"
+                if others[0] == b"0":
+                    others = others[1:]  # written, but still on the socket when the daemon was killed
+                assert others == [b"%d" % number for number in range(1, 60)]
             manager.hear()
             assert manager.kept == [], "what has ended is kept no more"
             assert await daemon.stop() == 0

@@ -30,7 +30,7 @@ class Overview:
 
     async def actors(self, tenant: TenantId) -> list[BusyActor]:
         """The tenant's actors, oldest first, with what they do and have done."""
-        known, sums = await self._database.read(lambda tx: (actors.of_tenant(tx, tenant), totals.by_actor(tx, tenant)))
+        known, sums = await self._database.read(lambda tx: (actors.listed(tx, tenant), totals.by_actor(tx, tenant)))
         waiting = self._mailboxes.lengths()
         workers: defaultdict[ActorId, list[WorkerRecord]] = defaultdict(list)
         for record in self._workers(tenant):
@@ -42,7 +42,7 @@ class Overview:
 
     async def workers(self, tenant: TenantId) -> tuple[list[WorkerRecord], int]:
         """The tenant's workers, and how many of its actors have none."""
-        known = await self._database.read(lambda tx: actors.of_tenant(tx, tenant))
+        known = await self._database.read(lambda tx: actors.listed(tx, tenant))
         workers = self._workers(tenant)
         return workers, len({actor.id for actor in known} - {worker.actor_id for worker in workers})
 
@@ -50,7 +50,7 @@ class Overview:
         """The sums over all actors that the tenant ever had, over those it has now, and those of each of these."""
 
         def question(tx: Transaction) -> tuple[ActorSums, ActorSums, list[tuple[Actor, Totals]]]:
-            known = actors.of_tenant(tx, tenant)
+            known = actors.listed(tx, tenant)
             each = totals.by_actor(tx, tenant)
             existing = totals.of_tenant(tx, tenant, existing=True)
             return totals.of_tenant(tx, tenant), existing, [(actor, each.get(actor.id, Totals())) for actor in known]

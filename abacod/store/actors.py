@@ -77,7 +77,7 @@ def tenants_of(tx: sqlite3.Connection, actor_ids: Iterable[ActorId]) -> dict[Act
     return {ActorId(row["id"]): TenantId(row["tenant"]) for row in rows}
 
 
-def of_tenant(tx: sqlite3.Connection, tenant: TenantId) -> list[Actor]:
+def listed(tx: sqlite3.Connection, tenant: TenantId) -> list[Actor]:
     """All actors of the tenant, oldest first."""
     return [_from_row(row) for row in tx.execute("SELECT * FROM actors WHERE tenant = ? ORDER BY seq", (tenant,))]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from abacod.ids import Username
-from abacod.models.permission import Kind, Subject
+from abacod.models.permission import Subject
 from abacod.models.user import WORLD, Level
 
 
@@ -36,15 +36,6 @@ def level_of(tx: sqlite3.Connection, subject: Subject, username: Username) -> Le
         (subject.kind, subject.key, username, WORLD),
     ).fetchone()
     return Level(row["level"] or 0)
-
-
-def keys_for(tx: sqlite3.Connection, kind: Kind, username: Username, at_least: Level) -> set[str]:
-    """The keys of what the user, or everyone, has this level on; those open to everyone are of all tenants."""
-    rows = tx.execute(
-        "SELECT subject FROM permissions WHERE kind = ? AND username IN (?, ?) AND level >= ?",
-        (kind, username, WORLD, at_least),
-    )
-    return {row["subject"] for row in rows}
 
 
 def remove_all(tx: sqlite3.Connection, subject: Subject) -> None:

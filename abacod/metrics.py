@@ -55,6 +55,7 @@ class Metrics:
             buckets=_REQUESTS,
             registry=self._registry,
         )
+        self._by_request: dict[tuple[str, str, int], Histogram] = {}
         self._commits = Histogram(
             "abacod_commit_duration_seconds",
             "Time of one transaction, which holds the writes of one or many requests, with its way to the disk.",
@@ -80,8 +81,12 @@ class Metrics:
 
     def request_served(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered. `route` is the template of its path, never the path itself."""
-        method = method if method in _METHODS else "other"
-        self._requests.labels(route, method, f"{status // 100}xx").observe(seconds)
+        key = (route, method if method in _METHODS else "other", status // 100)
+        histogram = self._by_request.get(key)
+        if histogram is None:
+            # The library takes a lock and makes texts of all values each time.
+            histogram = self._by_request[key] = self._requests.labels(route, key[1], f"{key[2]}xx")
+        histogram.observe(seconds)
 
     def committed(self, seconds: float, writes: int) -> None:
         """A transaction with so many requests' writes is on disk, or was refused."""

@@ -76,9 +76,9 @@ class ObservedDatabase(Database):
         self._changed = changed
         self.before_read: Callable[[], Awaitable[None]] | None = None
 
-    async def write(self, question: Callable[[Transaction], T]) -> T:
+    async def write(self, question: Callable[[Transaction], T], *, after: Callable[[], None] | None = None) -> T:
         try:
-            return await super().write(question)
+            return await super().write(question, after=after)
         finally:
             self._changed.set()
 
@@ -86,6 +86,11 @@ class ObservedDatabase(Database):
         if self.before_read:
             await self.before_read()
         return await super().read(question)
+
+    async def glance(self, question: Callable[[Transaction], T]) -> T:
+        if self.before_read:
+            await self.before_read()
+        return await super().glance(question)
 
 
 class Diary:

@@ -44,7 +44,7 @@ class Access:
         require_role(caller, demand)
         if not demand.names_something:
             return Named()
-        return await self._database.read(lambda tx: permitted(tx, caller, demand, parameters))
+        return await self._database.glance(lambda tx: permitted(tx, caller, demand, parameters))
 
 
 def permitted(tx: Transaction, caller: Caller, demand: Demand, parameters: Mapping[str, str]) -> Named:

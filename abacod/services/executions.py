@@ -62,7 +62,7 @@ class Executions:
         Raises:
             ExecutionNotFound: the actor has no such execution.
         """
-        return await self._database.read(partial(executions.get, actor_id=actor_id, execution_id=execution_id))
+        return await self._database.glance(partial(executions.get, actor_id=actor_id, execution_id=execution_id))
 
     async def log(self, actor_id: ActorId, execution_id: ExecutionId) -> str:
         """What the container has written so far; empty before its start and after the log's life time.

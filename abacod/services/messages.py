@@ -136,12 +136,7 @@ class Messages:
             return enqueue(tx, actor, caller.username, message, received, execution_id)
 
         # A client that hangs up between the commit and the bell must not leave a message that nobody was told of.
-        return await asyncio.shield(self._recorded(record, actor.id))
-
-    async def _recorded(self, record: Callable[[Transaction], Execution], actor_id: ActorId) -> Execution:
-        execution = await self._database.write(record)
-        self._mailboxes.ring(actor_id)
-        return execution
+        return await self._database.write(record, after=lambda: self._mailboxes.ring(actor.id))
 
     async def _dropped(
         self, empty: Callable[[Transaction], tuple[list[ExecutionId], bool]], actor_id: ActorId

@@ -158,8 +158,8 @@ async def test_a_crash_between_the_note_and_the_bell_neither_loses_nor_repeats_a
     actor = await scheduled(lab, diary, "now + 1 hour", stateless=False)
     write, noted = lab.database.write, asyncio.Event()
 
-    async def stop_after(question: Any) -> Any:
-        result = await write(question)
+    async def stop_after(question: Any, **more: Any) -> Any:
+        result = await write(question, **more)
         noted.set()
         await asyncio.Event().wait()
         return result

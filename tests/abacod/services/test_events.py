@@ -398,9 +398,9 @@ async def test_wherever_the_daemon_crashes_the_link_gets_each_event_once(
         crash_now = asyncio.Event()
         write = lab.database.write
 
-        async def counted(question: Any) -> Any:
+        async def counted(question: Any, **more: Any) -> Any:
             nonlocal writes
-            result = await write(question)
+            result = await write(question, **more)
             writes += 1
             if writes == moment:
                 crash_now.set()

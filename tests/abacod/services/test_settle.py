@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -70,9 +70,9 @@ async def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
         refused: list[str] = []
         write = lab.database.write
 
-        async def watched(question: Callable[[Transaction], T]) -> T:
+        async def watched(question: Callable[[Transaction], T], **more: Any) -> T:
             try:
-                return await write(question)
+                return await write(question, **more)
             except StorageUnavailable:
                 refused.append(question.__name__)
                 raise

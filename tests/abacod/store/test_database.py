@@ -14,7 +14,7 @@ from abacod.config import StoreSettings
 from abacod.errors import ConfigError, StorageUnavailable, UserNotFound
 from abacod.ids import TenantId, Username
 from abacod.store import users
-from abacod.store.database import Database, _Write, back_up, beside_daemon
+from abacod.store.database import Database, _Asked, back_up, beside_daemon
 
 SETTINGS = StoreSettings(synchronous="OFF")
 
@@ -26,7 +26,7 @@ class Counted(Database):
         super().__init__(path, settings)
         self.batches: list[int] = []
 
-    def _commit(self, batch: list[_Write]) -> None:
+    def _commit(self, batch: list[_Asked]) -> None:
         self.batches.append(len(batch))
         super()._commit(batch)
 
@@ -326,3 +326,68 @@ def test_a_backup_that_cannot_be_written_leaves_nothing_behind(path: Path, tmp_p
     with pytest.raises(ConfigError, match="Cannot write the backup"):
         back_up(path, tmp_path / target)
     assert not list(tmp_path.rglob("*.partial"))
+
+
+# --- glances -----------------------------------------------------------------------------------------------------------
+
+
+async def test_glances_of_one_turn_go_to_one_reader_and_each_gets_its_own_answer(database: Database) -> None:
+    await database.write(lambda tx: note(tx, "a"))
+    threads = set()
+
+    def look(tx: sqlite3.Connection, number: int) -> list[str]:
+        threads.add(threading.get_ident())
+        if number == 1:
+            raise UserNotFound("nobody")
+        if number == 2:
+            tx.execute("SELECT * FROM nowhere")
+        return [*notes(tx), str(number)]
+
+    answers = await asyncio.gather(
+        *(database.glance(lambda tx, number=number: look(tx, number)) for number in range(20)),  # type: ignore[misc]
+        return_exceptions=True,
+    )
+
+    assert len(threads) == 1
+    assert isinstance(answers[1], UserNotFound)
+    assert isinstance(answers[2], StorageUnavailable)
+    assert [answers[number] for number in (0, *range(3, 20))] == [["a", str(n)] for n in (0, *range(3, 20))]
+
+
+async def test_a_glance_whose_asker_has_gone_harms_no_other(database: Database) -> None:
+    gone = asyncio.create_task(database.glance(notes))
+    other = asyncio.create_task(database.glance(notes))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await other == []
+    assert gone.cancelled()
+
+
+async def test_a_glance_at_a_database_that_is_being_closed_is_refused(path: Path) -> None:
+    database = Database(path, SETTINGS)
+    await database.open()
+    last = asyncio.create_task(database.glance(notes))
+    await asyncio.sleep(0)
+    database._reader_threads.shutdown()
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await last
+    await database.close()
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await database.glance(notes)
+
+
+async def test_what_comes_after_a_write_happens_once_it_is_on_disk_though_its_caller_has_gone(
+    database: Database,
+) -> None:
+    after: list[str] = []
+
+    def failing(tx: sqlite3.Connection) -> None:
+        raise UserNotFound("nobody")
+
+    gone = asyncio.create_task(database.write(lambda tx: note(tx, "a"), after=lambda: after.append("a")))
+    await asyncio.sleep(0)
+    gone.cancel()
+    with pytest.raises(UserNotFound):
+        await database.write(failing, after=lambda: after.append("never"))
+    assert await database.read(notes) == ["a"]
+    assert after == ["a"]

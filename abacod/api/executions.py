@@ -180,7 +180,7 @@ class ExecutionsApi:
         shown = [
             self._log(call, log.execution.actor_id, log.execution.id, log.owner, log.text) for log in found.records
         ]
-        return self._form.answer(call, query, shown, found.total, message)
+        return await self._form.long_answer(call, query, shown, found.total, message)
 
     async def show(self, call: Call) -> web.StreamResponse:
         """GET /{actor}/executions/{execution}: Show an execution."""
@@ -214,7 +214,7 @@ class ExecutionsApi:
             return await self.search_logs(call, "Log search completed successfully.", call.actor.id, execution_id)
         text = await self._executions.log(call.actor.id, execution_id)
         result = self._log(call, call.actor.id, execution_id, call.actor.owner, text)
-        return self._replies.ok(call, result, "Logs retrieved successfully.")
+        return await self._replies.long(spelled(result, call.dialect), "Logs retrieved successfully.")
 
     def _log(self, call: Call, actor_id: ActorId, execution_id: ExecutionId, owner: Username, text: str) -> LogShown:
         execution = self._replies.execution_link(call.dialect, actor_id, execution_id)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, overload
 from urllib.parse import quote
 
@@ -28,6 +31,9 @@ NEVER: Final = "None"
 
 # What answers with these statuses have besides: how to log in, and in how many seconds to try again.
 _HEADERS: Final = {401: {"WWW-Authenticate": 'Bearer realm="abacod"'}, 503: {"Retry-After": "5"}}
+# Bodies that are sent in pieces have more than that, in bytes; long texts are written down in steps of so many characters.
+_LARGE: Final = 1_048_576
+_STEP: Final = 131_072
 _UNDERSCORE: Final = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
 
 
@@ -41,6 +47,14 @@ class Replies:
     def ok(self, call: Call, result: Any, message: str) -> web.Response:
         """200 with an object, or a list of objects, whose field names follow the dialect."""
         return envelope(spelled(result, call.dialect), message, status=200)
+
+    async def long(self, result: Any, message: str) -> web.Response:
+        """As `as_is`, for a result with texts of any length: other requests are served while it is written down."""
+        written = await _encoded(_document(result, message, "success"))
+        # A large body goes out in pieces: copied as a whole it would keep all other requests waiting.
+        large = written.tell() > _LARGE
+        written.seek(0)
+        return _json_response(written if large else written.getvalue(), 200)
 
     def created(self, call: Call, result: Any, message: str) -> web.Response:
         """201, or 200 as the reference service answered (spec/decisions)."""
@@ -80,10 +94,50 @@ class Replies:
 
 def envelope(result: Any, message: str, *, status: int, kind: Literal["success", "error"] = "success") -> web.Response:
     """A JSON response with exactly the content type `application/json`, which tapipy compares for equality."""
-    body = json.dumps({"message": message, "result": result, "status": kind, "version": __version__})
-    return web.Response(
-        body=body.encode(), status=status, content_type="application/json", headers=_HEADERS.get(status)
-    )
+    return _json_response(json.dumps(_document(result, message, kind)).encode(), status)
+
+
+def _document(result: Any, message: str, kind: Literal["success", "error"]) -> dict[str, Any]:
+    return {"message": message, "result": result, "status": kind, "version": __version__}
+
+
+def _json_response(body: bytes | io.BytesIO, status: int) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json", headers=_HEADERS.get(status))
+
+
+async def _encoded(document: Any) -> io.BytesIO:
+    """The same bytes as `json.dumps` makes, in small steps."""
+    written = io.BytesIO()
+    since_turn = 0
+    for part in _json_parts(document):
+        written.write(part.encode())
+        since_turn += len(part)
+        if since_turn >= _STEP:
+            since_turn = 0
+            await asyncio.sleep(0)
+    return written
+
+
+def _json_parts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield '"'
+        for start in range(0, len(value), _STEP):
+            yield json.dumps(value[start : start + _STEP])[1:-1]
+        yield '"'
+    elif isinstance(value, Mapping):
+        yield "{"
+        for number, (name, item) in enumerate(value.items()):
+            yield f"{', ' if number else ''}{json.dumps(name)}: "
+            yield from _json_parts(item)
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        for number, item in enumerate(value):
+            yield ", " if number else ""
+            yield from _json_parts(item)
+        yield "]"
+    else:
+        yield json.dumps(value)
 
 
 def octets(data: bytes) -> web.Response:
@@ -109,6 +163,7 @@ def moment(value: datetime | None) -> str | None:
     return None if value is None else isoformat(value)
 
 
+@lru_cache(maxsize=4096)
 def camel_case(name: str) -> str:
     """`execution_id` to `executionId`; a leading underscore stays."""
     return _UNDERSCORE.sub(lambda match: match[1].upper(), name)

@@ -77,14 +77,21 @@ class SearchForm:
 
     def answer(self, call: Call, query: Query, shown: list[Any], total: int, message: str) -> web.Response:
         """The envelope around the records found."""
-        counts: Counts = {
-            "count_returned": len(shown),
-            "record_limit": query.limit,
-            "records_skipped": query.skip,
-            "total_count": total,
-        }
-        result = {"_metadata": spelled(counts, call.dialect), "search": spelled(shown, call.dialect)}
-        return self._replies.as_is(result, message)
+        return self._replies.as_is(_found(call, query, shown, total), message)
+
+    async def long_answer(self, call: Call, query: Query, shown: list[Any], total: int, message: str) -> web.Response:
+        """As `answer`, for records with texts of any length."""
+        return await self._replies.long(_found(call, query, shown, total), message)
+
+
+def _found(call: Call, query: Query, shown: list[Any], total: int) -> dict[str, Any]:
+    counts: Counts = {
+        "count_returned": len(shown),
+        "record_limit": query.limit,
+        "records_skipped": query.skip,
+        "total_count": total,
+    }
+    return {"_metadata": spelled(counts, call.dialect), "search": spelled(shown, call.dialect)}
 
 
 class SearchApi:

@@ -75,12 +75,11 @@ class Executions:
         on_disk, in_memory = progress.snapshot() if progress else (None, b"")
         now = self._clock.now()
 
-        def stored_log(tx: Transaction) -> bytes:
+        def text(tx: Transaction) -> str:
             executions.get(tx, actor_id, execution_id)
-            return logs.whole(tx, execution_id, now)
+            return decode(logs.whole(tx, execution_id, now)[:on_disk] + in_memory)
 
-        stored = await self._database.read(stored_log)
-        return decode(stored[:on_disk] + in_memory)
+        return await self._database.read(text)
 
     async def halt(self, actor_id: ActorId, execution_id: ExecutionId) -> None:
         """Stop a running execution, in the background; take a waiting one out of the mailbox.

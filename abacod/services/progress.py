@@ -161,6 +161,9 @@ class Progress:
 def decode(log: bytes) -> str:
     """The log as text: UTF-8, with a replacement sign for what is none; a character cut by the limit is left out."""
     notice = TRUNCATED.encode()
-    if not log.endswith(notice):
-        return log.decode(errors="replace")
-    return codecs.getincrementaldecoder("utf-8")("replace").decode(log.removesuffix(notice)) + TRUNCATED
+    truncated = log.endswith(notice)
+    length = len(log) - len(notice) if truncated else len(log)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    # Piece by piece, for no other thread gets on within one: a log may be as large as the settings let it.
+    pieces = [decoder.decode(log[start : min(start + _PIECE, length)]) for start in range(0, length, _PIECE)]
+    return "".join(pieces) + (TRUNCATED if truncated else decoder.decode(b"", final=True))

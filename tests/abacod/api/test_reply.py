@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
 from abacod import __version__
+from abacod.api import reply
 from abacod.api.calls import DIALECTS
 from abacod.api.reply import Replies, camel_case, envelope
 from abacod.errors import (
@@ -93,3 +97,34 @@ def test_refusals_tell_what_would_do() -> None:
     assert int(DOCUMENTED.error(StorageUnavailable()).headers["Retry-After"]) > 0
     assert DOCUMENTED.error(MethodNotAllowed(allowed=["GET", "PUT"])).headers["Allow"] == "GET, HEAD, OPTIONS, PUT"
     assert DOCUMENTED.error(MethodNotAllowed(allowed=["POST"])).headers["Allow"] == "OPTIONS, POST"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(JSON, st.integers(1, 5))
+def test_a_long_result_is_written_as_every_other(result: Any, step: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reply, "_STEP", step)
+        long = asyncio.run(DOCUMENTED.long(result, "here"))
+    assert long.body == envelope(result, "here", status=200).body
+
+
+async def test_others_are_served_while_a_long_text_is_written() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    serving = asyncio.create_task(others())
+    response = await DOCUMENTED.long({"logs": "ü" * 2_000_000}, "here")
+    serving.cancel()
+    assert turns >= 15
+    assert not isinstance(response.body, bytes), "sent in pieces"
+    assert response.headers["Content-Type"] == "application/json"

@@ -25,6 +25,9 @@ _HOME: Final = "opt/python"
 """Where the interpreter lies in the image; it finds its library relative to itself."""
 
 _LIBRARY: Final = f"{_HOME}/lib/python{sys.version_info.major}.{sys.version_info.minor}"
+_PACKAGES: Final = f"{_LIBRARY}/site-packages"
+"""Where the packages lie in the image; the Python of a system may look for them elsewhere by itself."""
+
 _LOADER: Final = re.compile(r"^\s*(/\S*ld-\S+)\s", re.MULTILINE)
 _SHARED: Final = re.compile(r"=> (/\S+)")
 _LEFT_OUT: Final = frozenset(
@@ -37,7 +40,8 @@ _RUN_PROGRAM: Final = "import os; exec(compile(os.environ['PROGRAM'], 'PROGRAM',
 # The classic builder of every engine makes this, without BuildKit.
 _DOCKERFILE: Final = f"""FROM scratch
 ADD root.tar /
-ENV PATH=/{_HOME}/bin:/bin LD_LIBRARY_PATH=/{_HOME}/shared PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8
+ENV PATH=/{_HOME}/bin:/bin LD_LIBRARY_PATH=/{_HOME}/shared PYTHONPATH=/{_PACKAGES}
+ENV PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8
 CMD ["python", "-c", "{_RUN_PROGRAM}"]
 """
 
@@ -91,7 +95,7 @@ def _add_python(tar: tarfile.TarFile) -> None:
     programs = [interpreter]
     _add(tar, interpreter, f"{_HOME}/bin/python")
     for source, name in (*_standard_library(), *_packages()):
-        _add(tar, source, f"{_LIBRARY}/{name}")
+        _add(tar, source, name)
         if ".so" in source.suffixes:
             programs.append(source)
     # Its exit code only says whether all of them are dynamic.
@@ -103,7 +107,7 @@ def _add_python(tar: tarfile.TarFile) -> None:
 
 
 def _standard_library() -> Iterator[tuple[Path, str]]:
-    """Its files, and their names below the image's library; a system's Python may have it in two places."""
+    """Its files, and their names in the image; a system's Python may have it in two places."""
     places = {"base": sys.base_prefix, "installed_base": sys.base_prefix, "platbase": sys.base_exec_prefix}
     for folder in sorted({Path(sysconfig.get_path(name, vars=places)) for name in ("stdlib", "platstdlib")}):
         for entry in sorted(folder.iterdir()):
@@ -111,7 +115,7 @@ def _standard_library() -> Iterator[tuple[Path, str]]:
                 continue
             for source in [entry] if entry.is_file() else sorted(entry.rglob("*")):
                 if source.is_file():
-                    yield source, str(source.relative_to(folder))
+                    yield source, f"{_LIBRARY}/{source.relative_to(folder)}"
 
 
 def _packages() -> Iterator[tuple[Path, str]]:
@@ -119,7 +123,7 @@ def _packages() -> Iterator[tuple[Path, str]]:
         for file in distribution.files or ():
             # What leads out of the packages' folder are scripts for the shell.
             if not str(file).startswith(".."):
-                yield Path(str(distribution.locate_file(file))), f"site-packages/{file}"
+                yield Path(str(distribution.locate_file(file))), f"{_PACKAGES}/{file}"
 
 
 @functools.cache

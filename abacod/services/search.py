@@ -20,7 +20,7 @@ from abacod.services.executor import Executor
 from abacod.services.pools import Pools
 from abacod.services.progress import decode
 from abacod.store import actors, executions, logs, search, words
-from abacod.store.database import Database, Transaction
+from abacod.store.database import Database, Transaction, in_one_view
 
 T = TypeVar("T")
 
@@ -159,7 +159,7 @@ class Search:
 
             if index is not None:
                 await index_all(self._database, index, expired)
-            return await self._database.read(lambda tx: _in_one_view(tx, lambda view: ask(view, expired)))
+            return await self._database.read(lambda tx: in_one_view(tx, lambda view: ask(view, expired)))
 
 
 async def index_all(database: Database, what: words.Indexed, expired: search.Expired = lambda: False) -> None:
@@ -171,15 +171,6 @@ async def index_all(database: Database, what: words.Indexed, expired: search.Exp
     while await database.write(partial(words.catch_up, what=what)):
         if expired():
             raise SearchTooSlow("The index of the texts is still being written. Search again a little later.")
-
-
-def _in_one_view(tx: Transaction, ask: Callable[[Transaction], T]) -> T:
-    """Ask several questions of the database as it was at the first of them."""
-    tx.execute("BEGIN")
-    try:
-        return ask(tx)
-    finally:
-        tx.execute("ROLLBACK")
 
 
 def _scope(caller: Caller, actor_id: ActorId | None = None, execution_id: ExecutionId | None = None) -> search.Scope:

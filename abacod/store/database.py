@@ -267,6 +267,15 @@ def _resolve(asked: _Asked) -> None:
         asked.done.set_result(asked.result)
 
 
+def in_one_view(tx: Transaction, ask: Callable[[Transaction], T]) -> T:
+    """Within a `read`: ask several questions of the database as it was at the first of them."""
+    tx.execute("BEGIN")
+    try:
+        return ask(tx)
+    finally:
+        tx.execute("ROLLBACK")
+
+
 @contextmanager
 def beside_daemon(path: Path, settings: StoreSettings) -> Iterator[Transaction]:
     """A connection for a short-lived process (the command line) that may run beside a daemon.

@@ -139,8 +139,8 @@ class Entry:
 def application(entry: Entry) -> web.Application:
     """The aiohttp application around the entry. Bodies are bounded by whoever reads them (see `body`)."""
     app = web.Application(handler_args={"max_line_size": _MAX_LINE, "max_field_size": _MAX_LINE})
-    # `(?s:…)`: a line feed, too, is no reason to answer without an envelope.
     app.on_response_prepare.append(_allow_origin)
+    # `(?s:…)`: a line feed, too, is no reason to answer without an envelope.
     app.router.add_route("*", "/{path:(?s:.*)}", entry.serve, expect_handler=_leave_waiting)
     return app
 

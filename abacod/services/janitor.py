@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from abacod.clock import Clock
 from abacod.config import EventSettings
 from abacod.services.search import index_all
 from abacod.store import events, logs, results
-from abacod.store.database import Database
+from abacod.store.database import Database, Transaction
 
 # Records removed in one transaction: more would keep requests waiting.
 _AT_ONCE: Final = 100
@@ -26,11 +28,13 @@ class Janitor:
     async def run_once(self) -> None:
         """Remove and index all that is due, a little at a time."""
         now = self._clock.now()
-        while await self._database.write(lambda tx: logs.remove_expired(tx, now, _AT_ONCE)) == _AT_ONCE:
-            pass
-        while await self._database.write(lambda tx: events.remove_done(tx, now - self._keep, _AT_ONCE)) == _AT_ONCE:
-            pass
-        while await self._database.write(lambda tx: results.remove_expired(tx, now, _AT_ONCE)) == _AT_ONCE:
-            pass
+        await self._all(partial(logs.remove_expired, now=now, limit=_AT_ONCE))
+        await self._all(partial(events.remove_done, before=now - self._keep, limit=_AT_ONCE))
+        await self._all(partial(results.remove_expired, now=now, limit=_AT_ONCE))
         for what in ("actors", "executions"):
             await index_all(self._database, what)
+
+    async def _all(self, remove: Callable[[Transaction], int]) -> None:
+        """Ask for it until less than was asked for was there."""
+        while await self._database.write(remove) == _AT_ONCE:
+            pass

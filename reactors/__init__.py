@@ -1,0 +1,1 @@
+"""Reactors: the built-in ones of the PipelineJobs system, the rules they share, and the SDK for images that run as actors."""

@@ -1,0 +1,1 @@
+"""The rules of the PipelineJobs system, without any input or output: identifiers, states, paths, documents, filters."""

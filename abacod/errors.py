@@ -75,6 +75,30 @@ class MailboxBusy(BadRequest):
     """Cannot issue synchronous execution when actor message queue > 0."""
 
 
+class InvalidRecord(InvalidField):
+    """A record of the data catalog is not valid."""
+
+
+class PipelineTaken(InvalidField):
+    """A pipeline with this UUID or id already exists."""
+
+
+class PipelineInUse(BadRequest):
+    """A pipeline cannot be deleted; only an administrator can, if nothing refers to it."""
+
+
+class EventRefused(BadRequest):
+    """The event may not come to a job in this state."""
+
+
+class PathRefused(BadRequest):
+    """The path is on no storage system of this server, or leads out of it."""
+
+
+class BatchJobRefused(BadRequest):
+    """The app cannot be run so."""
+
+
 class NotAuthenticated(AbacoError):
     """No token found. Send a JWT in the header X-Tapis-Token, or in Authorization: Bearer."""
 
@@ -99,10 +123,38 @@ class NotPermitted(AbacoError):
     abaco_status = 400
 
 
+class TokenRefused(NotPermitted):
+    """The token is not that of this document, nor an administrative token of this minute."""
+
+
 class NotFound(AbacoError):
     """There is nothing at this address."""
 
     status = 404
+
+
+class PipelineNotFound(NotFound):
+    """No such pipeline."""
+
+
+class JobNotFound(NotFound):
+    """There is no job with this UUID."""
+
+
+class RecordNotFound(NotFound):
+    """The data catalog has no such record."""
+
+
+class AppNotFound(NotFound):
+    """There is no such app."""
+
+
+class BatchJobNotFound(NotFound):
+    """There is no such batch job."""
+
+
+class FileMissing(NotFound):
+    """There is no such file on the storage system."""
 
 
 class NoSuchRoute(NotFound):
@@ -162,6 +214,10 @@ class UserTaken(Conflict):
     """A user with this name exists already."""
 
 
+class AppInUse(Conflict):
+    """Batch jobs of the app have not ended; stop them, or wait for them."""
+
+
 class ActorShuttingDown(Conflict):
     """The actor is being deleted and takes no more messages."""
 
@@ -170,6 +226,10 @@ class IllegalTransition(Conflict):
     """The execution has moved on in the meantime."""
 
     status = 400
+
+
+class BuiltinActor(BadRequest):
+    """This actor or alias is built in: it can be neither changed nor deleted."""
 
 
 class NotRunning(BadRequest):
@@ -191,6 +251,10 @@ class EngineUnavailable(Unavailable):
 
 class StorageUnavailable(Unavailable):
     """The database cannot be read or written at the moment."""
+
+
+class BatchEngineFailed(Unavailable):
+    """The engine that runs batch jobs does not answer, or failed."""
 
 
 class SealBroken(AbacoError):

@@ -12,6 +12,12 @@ from abacod.ids import ActorId, TenantId, Username, dbid
 from abacod.models.schedule import next_ex_text
 from abacod.models.states import ActorStatus
 
+NATIVE: Final = "native:"
+"""What the image of an actor begins with that the daemon itself runs, without a container."""
+
+APP_PREFIX: Final = "app:"
+"""How `builtin` of the actor behind an app begins; the app's id follows."""
+
 READY_MESSAGE: Final = " "
 """What `status_message` holds once an actor is ready (spec/actors-api 1.8)."""
 
@@ -75,6 +81,13 @@ class Actor:
     tasdir: str | None = None
     cron_start: datetime | None = None
     cron_next: datetime | None = None
+    builtin: str | None = None
+    """What the server has registered it for, None for an actor of a user."""
+
+    @property
+    def is_behind_app(self) -> bool:
+        """Whether it runs an app's batch jobs, and nothing else."""
+        return self.builtin is not None and self.builtin.startswith(APP_PREFIX)
 
     @property
     def dbid(self) -> str:
@@ -87,9 +100,29 @@ class Actor:
         return next_ex_text(self.cron_next) if self.cron_next else None
 
     @property
+    def is_native(self) -> bool:
+        """Whether the daemon itself runs its messages, without a container."""
+        return self.definition.image.startswith(NATIVE)
+
+    @property
     def has_sync_hint(self) -> bool:
         """Whether one worker is kept ready for low latency (seeds: Official "sync" Hint)."""
         return "sync" in self.definition.hints
+
+    @property
+    def has_warm_hint(self) -> bool:
+        """Whether its messages run one after the other in a container that stays."""
+        return "warm" in self.definition.hints
+
+    @property
+    def has_resident_hint(self) -> bool:
+        """Whether its messages are handed to one process that stays, one after the other."""
+        return "resident" in self.definition.hints
+
+    @property
+    def keeps_worker(self) -> bool:
+        """Whether one worker stays for a while though nothing waits."""
+        return self.has_sync_hint or self.has_resident_hint
 
     def with_status(self, status: ActorStatus, message: str) -> Self:
         """The same actor in another status."""

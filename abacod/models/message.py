@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from abacod.ids import ActorId, ExecutionId
+from abacod.ids import ExecutionId
+from abacod.models.execution import Execution
 
 ContentType = Literal["str", "application/json", "application/octet-stream"]
 
@@ -32,6 +33,8 @@ class Message:
     body: str | None
     shown: Any
     environment: Mapping[str, str] = field(default_factory=dict)
+    by_nonce: bool = False
+    """Whether its sender had a nonce, and no token of the user that the execution runs as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,17 @@ class Queued:
     """A message in a mailbox. `seq` orders all messages of the daemon; `attempts` counts failed starts."""
 
     seq: int
-    execution_id: ExecutionId
-    actor_id: ActorId
+    execution: Execution
+    """As it was when the message was fetched; it may have been cancelled since."""
     content_type: ContentType
     body: str | None
     environment: Mapping[str, str]
     attempts: int = 0
+    by_nonce: bool = False
+    behind: int = 0
+    """The `seq` of the message before it, of those that waited in the mailbox when it was sent; 0 for none, or not known."""
+
+    @property
+    def execution_id(self) -> ExecutionId:
+        """The id of its execution."""
+        return self.execution.id

@@ -50,7 +50,8 @@ class Subject:
 class Demand:
     """What a route asks of its caller: to be an administrator, and levels on what its path names.
 
-    A level is None where the route asks for none. With `alias`, `actor` means the actor that the alias stands for.
+    A level is None where the route asks for none. With `alias`, `actor` means the actor that the alias stands for; with
+    `builtin`, the name of a built-in actor, it means that one, whose data the route shows or changes.
     `admin` is what those are told who are no administrators, None where they may pass.
     """
 
@@ -58,6 +59,7 @@ class Demand:
     actor: Level | None = None
     alias: Level | None = None
     config: Level | None = None
+    builtin: str | None = None
 
     @property
     def takes_nonces(self) -> bool:

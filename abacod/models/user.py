@@ -54,6 +54,8 @@ class Caller:
     tenant: TenantId
     username: Username
     roles: frozenset[Role] = frozenset()
+    by_nonce: bool = False
+    """Whether a nonce of this user let the request in, and no token."""
 
     @property
     def is_admin(self) -> bool:

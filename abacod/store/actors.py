@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -24,9 +24,9 @@ def insert(tx: sqlite3.Connection, actor: Actor) -> None:
     tx.execute(
         """
         INSERT INTO actors (id, tenant, owner, definition, status, status_message, revision, state, mounts,
-                            uid, gid, tasdir, cron_start_ms, cron_next_ms, create_ms, update_ms)
+                            uid, gid, tasdir, cron_start_ms, cron_next_ms, builtin, create_ms, update_ms)
         VALUES (:id, :tenant, :owner, :definition, :status, :status_message, :revision, :state, :mounts,
-                :uid, :gid, :tasdir, :cron_start_ms, :cron_next_ms, :create_ms, :update_ms)
+                :uid, :gid, :tasdir, :cron_start_ms, :cron_next_ms, :builtin, :create_ms, :update_ms)
         """,
         _to_row(actor),
     )
@@ -52,15 +52,32 @@ def find(tx: sqlite3.Connection, actor_id: ActorId) -> Actor | None:
     return _from_row(row) if row else None
 
 
-def status_of(tx: sqlite3.Connection, actor_id: ActorId) -> ActorStatus | None:
-    """The actor's status, None if it was deleted."""
-    row = tx.execute("SELECT status FROM actors WHERE id = ?", (actor_id,)).fetchone()
-    return ActorStatus(row["status"]) if row else None
+def builtin(tx: sqlite3.Connection, tenant: TenantId, name: str) -> Actor | None:
+    """The actor that the server has registered under this name in the tenant, None if there is none."""
+    row = tx.execute("SELECT * FROM actors WHERE tenant = ? AND builtin = ?", (tenant, name)).fetchone()
+    return _from_row(row) if row else None
+
+
+def statuses_of(tx: sqlite3.Connection, actor_ids: Collection[ActorId]) -> dict[ActorId, ActorStatus]:
+    """The statuses of those of the actors that exist."""
+    rows = tx.execute(
+        "SELECT id, status FROM actors WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(actor_ids)),)
+    )
+    return {ActorId(row["id"]): ActorStatus(row["status"]) for row in rows}
+
+
+def tells(tx: sqlite3.Connection, actor_id: ActorId) -> bool:
+    """Whether somebody is told of the actor's events: it has a link or a webhook."""
+    row = tx.execute(
+        "SELECT definition ->> 'link' != '' OR definition ->> 'webhook' != '' AS tells FROM actors WHERE id = ?",
+        (actor_id,),
+    ).fetchone()
+    return row is not None and bool(row["tells"])
 
 
 def count(tx: sqlite3.Connection) -> int:
-    """How many actors there are, of all tenants."""
-    return int(tx.execute("SELECT count(*) FROM actors").fetchone()[0])
+    """How many actors the users of all tenants have."""
+    return int(tx.execute("SELECT count(*) FROM actors WHERE builtin IS NULL").fetchone()[0])
 
 
 def count_by_status(tx: sqlite3.Connection) -> dict[ActorStatus, int]:
@@ -78,16 +95,20 @@ def tenants_of(tx: sqlite3.Connection, actor_ids: Iterable[ActorId]) -> dict[Act
 
 
 def listed(tx: sqlite3.Connection, tenant: TenantId) -> list[Actor]:
-    """All actors of the tenant, oldest first."""
-    return [_from_row(row) for row in tx.execute("SELECT * FROM actors WHERE tenant = ? ORDER BY seq", (tenant,))]
+    """All actors that users of the tenant have registered, oldest first."""
+    rows = tx.execute("SELECT * FROM actors WHERE tenant = ? AND builtin IS NULL ORDER BY seq", (tenant,))
+    return [_from_row(row) for row in rows]
 
 
 def readable_by(tx: sqlite3.Connection, tenant: TenantId, username: Username) -> list[Actor]:
-    """The tenant's actors on which the user, or everyone, has READ or more; oldest first (spec/decisions: lists)."""
+    """The tenant's actors on which the user, or everyone, has READ or more; oldest first (spec/decisions: lists).
+
+    Those that the server has registered itself are not among them: they are no user's, and found by their alias.
+    """
     rows = tx.execute(
         """
         SELECT * FROM actors
-        WHERE tenant = ? AND id IN (
+        WHERE tenant = ? AND builtin IS NULL AND id IN (
           SELECT subject FROM permissions WHERE kind = 'actor' AND username IN (?, ?) AND level >= ?)
         ORDER BY seq
         """,
@@ -202,6 +223,7 @@ def _to_row(actor: Actor) -> dict[str, Any]:
         "tasdir": actor.tasdir,
         "cron_start_ms": actor.cron_start and to_ms(actor.cron_start),
         "cron_next_ms": actor.cron_next and to_ms(actor.cron_next),
+        "builtin": actor.builtin,
         "create_ms": to_ms(actor.create_time),
         "update_ms": to_ms(actor.last_update_time),
     }
@@ -227,4 +249,5 @@ def _from_row(row: sqlite3.Row) -> Actor:
         tasdir=row["tasdir"],
         cron_start=None if row["cron_start_ms"] is None else from_ms(row["cron_start_ms"]),
         cron_next=None if row["cron_next_ms"] is None else from_ms(row["cron_next_ms"]),
+        builtin=row["builtin"],
     )

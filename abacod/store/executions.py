@@ -4,42 +4,62 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from abacod.clock import from_ms, to_ms
 from abacod.errors import ExecutionNotFound, IllegalTransition
 from abacod.ids import ActorId, ExecutionId, TenantId, Username, WorkerId
 from abacod.models.execution import Execution, ExecutionSummary
 from abacod.models.states import ExecutionStatus
+from abacod.store.rows import insert_rows
+
+# Among how many executions of an actor those of one user are looked for.
+_LOOKED_AT: Final = 10_000
 
 
-def insert(tx: sqlite3.Connection, execution: Execution) -> None:
-    """Add a new execution, which waits in its actor's mailbox."""
-    tx.execute(
-        """
-        INSERT INTO executions (id, actor_id, tenant, executor, executor_uid, executor_gid, status, revision, received_ms)
-        VALUES (?, ?, ?, ?, ?, ?, 'SUBMITTED', ?, ?)
-        """,
-        (
-            execution.id,
-            execution.actor_id,
-            execution.tenant,
-            execution.executor,
-            execution.executor_uid,
-            execution.executor_gid,
-            execution.revision,
-            to_ms(execution.message_received_time),
-        ),
+def insert(tx: sqlite3.Connection, *new: Execution) -> None:
+    """Add new executions, in this order; they wait in their actors' mailboxes."""
+    columns = (
+        "id",
+        "actor_id",
+        "tenant",
+        "executor",
+        "executor_uid",
+        "executor_gid",
+        "status",
+        "revision",
+        "received_ms",
     )
-    tx.execute(
-        """
-        INSERT INTO actor_totals (actor_id, tenant, executions) VALUES (?, ?, 1)
-        ON CONFLICT DO UPDATE SET executions = executions + 1
-        """,
-        (execution.actor_id, execution.tenant),
+    insert_rows(
+        tx,
+        "executions",
+        columns,
+        [
+            (
+                each.id,
+                each.actor_id,
+                each.tenant,
+                each.executor,
+                each.executor_uid,
+                each.executor_gid,
+                ExecutionStatus.SUBMITTED,
+                each.revision,
+                to_ms(each.message_received_time),
+            )
+            for each in new
+        ],
     )
+    for (actor_id, tenant), count in Counter((each.actor_id, each.tenant) for each in new).items():
+        tx.execute(
+            """
+            INSERT INTO actor_totals (actor_id, tenant, executions) VALUES (?1, ?2, ?3)
+            ON CONFLICT DO UPDATE SET executions = executions + ?3
+            """,
+            (actor_id, tenant, count),
+        )
 
 
 def get(tx: sqlite3.Connection, actor_id: ActorId, execution_id: ExecutionId) -> Execution:
@@ -51,25 +71,35 @@ def get(tx: sqlite3.Connection, actor_id: ActorId, execution_id: ExecutionId) ->
     row = tx.execute("SELECT * FROM executions WHERE id = ? AND actor_id = ?", (execution_id, actor_id)).fetchone()
     if row is None:
         raise ExecutionNotFound(f"No executions found with actor id of {actor_id} and execution id of {execution_id}.")
-    return _from_row(row)
+    return execution_in(row)
 
 
 def find(tx: sqlite3.Connection, execution_id: ExecutionId) -> Execution | None:
     """The execution of any actor, None if there is none."""
     row = tx.execute("SELECT * FROM executions WHERE id = ?", (execution_id,)).fetchone()
-    return _from_row(row) if row else None
+    return execution_in(row) if row else None
 
 
-def newest(tx: sqlite3.Connection, actor_id: ActorId, limit: int) -> list[ExecutionSummary]:
-    """The actor's `limit` newest executions, the oldest of them first."""
+def newest(
+    tx: sqlite3.Connection, actor_id: ActorId, limit: int, executor: Username | None = None
+) -> list[ExecutionSummary]:
+    """The actor's `limit` newest executions, the oldest of them first; with `executor` that user's, if they are not too old."""
     rows = tx.execute(
         """
         SELECT * FROM (
-          SELECT seq, id, status, received_ms, start_ms, finish_ms FROM executions
-          WHERE actor_id = ? ORDER BY seq DESC LIMIT ?)
+          SELECT * FROM (
+            SELECT seq, id, executor, status, received_ms, start_ms, finish_ms FROM executions
+            WHERE actor_id = :actor ORDER BY seq DESC LIMIT :looked_at)
+          WHERE :executor IS NULL OR executor = :executor
+          ORDER BY seq DESC LIMIT :limit)
         ORDER BY seq
         """,
-        (actor_id, limit),
+        {
+            "actor": actor_id,
+            "looked_at": limit if executor is None else max(limit, _LOOKED_AT),
+            "executor": executor,
+            "limit": limit,
+        },
     )
     return [
         ExecutionSummary(
@@ -86,13 +116,13 @@ def newest(tx: sqlite3.Connection, actor_id: ActorId, limit: int) -> list[Execut
 def numbered(tx: sqlite3.Connection, numbers: Sequence[int]) -> list[Execution]:
     """The executions with these `seq`, in the order given."""
     rows = tx.execute("SELECT * FROM executions WHERE seq IN (SELECT value FROM json_each(?))", (json.dumps(numbers),))
-    found = {row["seq"]: _from_row(row) for row in rows}
+    found = {row["seq"]: execution_in(row) for row in rows}
     return [found[number] for number in numbers if number in found]
 
 
 def running(tx: sqlite3.Connection) -> list[Execution]:
     """All executions that are marked RUNNING, oldest first."""
-    return [_from_row(row) for row in tx.execute("SELECT * FROM executions WHERE status = 'RUNNING' ORDER BY seq")]
+    return [execution_in(row) for row in tx.execute("SELECT * FROM executions WHERE status = 'RUNNING' ORDER BY seq")]
 
 
 def start(tx: sqlite3.Connection, execution_id: ExecutionId, worker_id: WorkerId, moment: datetime) -> None:
@@ -107,6 +137,12 @@ def start(tx: sqlite3.Connection, execution_id: ExecutionId, worker_id: WorkerId
     )
     if not changed.rowcount:
         raise IllegalTransition(f"Execution {execution_id} is not waiting any more.")
+
+
+def is_running(tx: sqlite3.Connection, execution_id: ExecutionId) -> bool:
+    """Whether there is such an execution, and it has begun and not ended."""
+    row = tx.execute("SELECT 1 FROM executions WHERE id = ? AND status = 'RUNNING'", (execution_id,)).fetchone()
+    return row is not None
 
 
 def submit_again(tx: sqlite3.Connection, execution_id: ExecutionId) -> None:
@@ -178,7 +214,8 @@ def _moment(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None else from_ms(milliseconds)
 
 
-def _from_row(row: sqlite3.Row) -> Execution:
+def execution_in(row: sqlite3.Row) -> Execution:
+    """The record in a row with all columns of `executions`."""
     return Execution(
         id=ExecutionId(row["id"]),
         actor_id=ActorId(row["actor_id"]),

@@ -4,30 +4,70 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from abacod.ids import ActorId, ExecutionId
+from abacod.models.execution import Execution
 from abacod.models.message import Message, Queued
+from abacod.store.executions import execution_in
+from abacod.store.rows import insert_rows
 
 
-def append(tx: sqlite3.Connection, actor_id: ActorId, execution_id: ExecutionId, message: Message) -> None:
-    """Put a message at the end of the actor's mailbox."""
-    tx.execute(
-        "INSERT INTO messages (execution_id, actor_id, content_type, body, environment) VALUES (?, ?, ?, ?, ?)",
-        (
-            execution_id,
-            actor_id,
-            message.content_type,
-            message.body,
-            json.dumps(dict(message.environment), ensure_ascii=False),
-        ),
+def append(tx: sqlite3.Connection, execution: Execution, message: Message) -> Queued:
+    """Put a message at the end of its actor's mailbox; as it will come out of that."""
+    (queued,) = append_all(tx, [(execution, message)])
+    return queued
+
+
+def append_all(tx: sqlite3.Connection, new: Sequence[tuple[Execution, Message]]) -> list[Queued]:
+    """Put messages at the ends of their actors' mailboxes, in this order; as they will come out of them."""
+    last = {actor_id: _last_waiting(tx, actor_id) for actor_id in {execution.actor_id for execution, _ in new}}
+    numbers = insert_rows(
+        tx,
+        "messages",
+        ("execution_id", "actor_id", "content_type", "body", "environment", "by_nonce"),
+        [
+            (
+                execution.id,
+                execution.actor_id,
+                message.content_type,
+                message.body,
+                json.dumps(dict(message.environment), ensure_ascii=False) if message.environment else "{}",
+                message.by_nonce,
+            )
+            for execution, message in new
+        ],
     )
+    queued = []
+    for seq, (execution, message) in zip(numbers, new, strict=True):
+        behind, last[execution.actor_id] = last[execution.actor_id], seq
+        queued.append(
+            Queued(
+                seq,
+                execution,
+                message.content_type,
+                message.body,
+                message.environment,
+                by_nonce=message.by_nonce,
+                behind=behind,
+            )
+        )
+    return queued
+
+
+def _last_waiting(tx: sqlite3.Connection, actor_id: ActorId) -> int:
+    row = tx.execute("SELECT max(seq) FROM messages WHERE actor_id = ? AND started = 0", (actor_id,)).fetchone()
+    return row[0] or 0
 
 
 def waiting_after(tx: sqlite3.Connection, actor_id: ActorId, seq: int, limit: int) -> list[Queued]:
     """The first `limit` waiting messages of the actor behind number `seq`."""
     rows = tx.execute(
-        "SELECT * FROM messages WHERE actor_id = ? AND started = 0 AND seq > ? ORDER BY seq LIMIT ?",
+        """
+        SELECT e.*, m.seq AS place, m.content_type, m.body, m.environment, m.attempts, m.by_nonce
+        FROM messages m JOIN executions e ON e.id = m.execution_id
+        WHERE m.actor_id = ? AND m.started = 0 AND m.seq > ? ORDER BY m.seq LIMIT ?
+        """,
         (actor_id, seq, limit),
     )
     return [_from_row(row) for row in rows]
@@ -82,11 +122,11 @@ def binary_executions(tx: sqlite3.Connection) -> set[ExecutionId]:
 
 def _from_row(row: sqlite3.Row) -> Queued:
     return Queued(
-        seq=row["seq"],
-        execution_id=ExecutionId(row["execution_id"]),
-        actor_id=ActorId(row["actor_id"]),
+        seq=row["place"],
+        execution=execution_in(row),
         content_type=row["content_type"],
         body=row["body"],
-        environment=json.loads(row["environment"]),
+        environment={} if row["environment"] == "{}" else json.loads(row["environment"]),
         attempts=row["attempts"],
+        by_nonce=bool(row["by_nonce"]),
     )

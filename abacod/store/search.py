@@ -56,10 +56,12 @@ Expired = Callable[[], bool]
 
 _READABLE: Final = """
     SELECT a.id FROM actors AS a
-    WHERE a.tenant = :tenant AND a.id IN (
+    WHERE a.tenant = :tenant AND a.builtin IS NULL AND a.id IN (
       SELECT p.subject FROM permissions AS p
       WHERE p.kind = 'actor' AND p.username IN (:username, :world) AND p.level >= :level)
 """
+
+_BUILTIN: Final = "SELECT id FROM actors WHERE id = :actor_id AND builtin IS NOT NULL"
 
 
 def actors(tx: sqlite3.Connection, query: Query, scope: Scope, expired: Expired, *, default_token: bool) -> Page:
@@ -161,7 +163,10 @@ def _page(
 def _within(scope: Scope, execution: str) -> str:
     if scope.actor_id is None:
         return f"r.actor_id IN ({_READABLE})"
-    return "r.actor_id = :actor_id" + ("" if scope.execution_id is None else f" AND {execution} = :execution_id")
+    # Of a built-in actor one finds one's own alone: they are not for everybody who may read the actor.
+    own = f"(r.executor = :username OR r.actor_id NOT IN ({_BUILTIN}))"
+    one = "" if scope.execution_id is None else f" AND {execution} = :execution_id"
+    return f"r.actor_id = :actor_id AND {own}{one}"
 
 
 def _parameters(scope: Scope) -> dict[str, Any]:

@@ -15,19 +15,24 @@ def begin(tx: sqlite3.Connection, tenant: TenantId, actor_id: ActorId) -> None:
 
 
 def actors_ever(tx: sqlite3.Connection) -> int:
-    """How many actors all tenants together ever had."""
-    return int(tx.execute("SELECT count(*) FROM actor_totals").fetchone()[0])
+    """How many actors the users of all tenants together ever had."""
+    return int(
+        tx.execute(
+            "SELECT count(*) FROM actor_totals WHERE actor_id NOT IN (SELECT id FROM actors WHERE builtin IS NOT NULL)"
+        ).fetchone()[0]
+    )
 
 
 def of_tenant(tx: sqlite3.Connection, tenant: TenantId, *, existing: bool = False) -> ActorSums:
-    """The sums over all actors that the tenant ever had, or only over those that it has now."""
+    """The sums over all actors that the tenant's users ever had, or only over those that they have now."""
     row = tx.execute(
         """
         SELECT count(*) AS actors, coalesce(sum(executions > 0), 0) AS with_executions,
                coalesce(sum(executions), 0) AS executions, coalesce(sum(runtime_s), 0) AS runtime_s,
                coalesce(sum(cpu_ns), 0) AS cpu_ns, coalesce(sum(io_bytes), 0) AS io_bytes
         FROM actor_totals
-        WHERE tenant = :tenant AND (NOT :existing OR actor_id IN (SELECT id FROM actors WHERE tenant = :tenant))
+        WHERE tenant = :tenant AND actor_id NOT IN (SELECT id FROM actors WHERE builtin IS NOT NULL)
+          AND (NOT :existing OR actor_id IN (SELECT id FROM actors WHERE tenant = :tenant))
         """,
         {"tenant": tenant, "existing": existing},
     ).fetchone()

@@ -45,7 +45,7 @@ def test_what_is_not_there(tx: sqlite3.Connection) -> None:
     with pytest.raises(ActorNotFound):
         actors.get(tx, TenantId("other"), stored.id)
     assert actors.find(tx, new_actor_id()) is None
-    assert actors.status_of(tx, new_actor_id()) is None
+    assert actors.statuses_of(tx, [new_actor_id()]) == {}
     with pytest.raises(ActorNotFound):
         actors.replace(tx, actor())
 
@@ -71,7 +71,7 @@ def test_a_status_changes_only_for_the_revision_it_is_about(tx: sqlite3.Connecti
     assert actors.set_status(tx, stored.id, ActorStatus.SHUTTING_DOWN, "")
     # nothing leads back
     assert not actors.set_status(tx, stored.id, ActorStatus.READY, " ")
-    assert actors.status_of(tx, stored.id) is ActorStatus.SHUTTING_DOWN
+    assert actors.statuses_of(tx, [stored.id]) == {stored.id: ActorStatus.SHUTTING_DOWN}
     assert [each.id for each in actors.in_status(tx, ActorStatus.SHUTTING_DOWN)] == [stored.id]
     assert actors.in_status(tx, ActorStatus.READY, ActorStatus.ERROR) == []
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from abacod.config import StoreSettings
 from abacod.errors import ConfigError, StorageUnavailable, UserNotFound
 from abacod.ids import TenantId, Username
 from abacod.store import users
-from abacod.store.database import Database, _Asked, back_up, beside_daemon
+from abacod.store.database import Database, back_up, beside_daemon
+from abacod.store.writing import Asked
 
 SETTINGS = StoreSettings(synchronous="OFF")
 
@@ -26,7 +27,7 @@ class Counted(Database):
         super().__init__(path, settings)
         self.batches: list[int] = []
 
-    def _commit(self, batch: list[_Asked]) -> None:
+    def _commit(self, batch: list[Asked]) -> None:
         self.batches.append(len(batch))
         super()._commit(batch)
 
@@ -384,10 +385,58 @@ async def test_what_comes_after_a_write_happens_once_it_is_on_disk_though_its_ca
     def failing(tx: sqlite3.Connection) -> None:
         raise UserNotFound("nobody")
 
-    gone = asyncio.create_task(database.write(lambda tx: note(tx, "a"), after=lambda: after.append("a")))
+    gone = asyncio.create_task(database.write(lambda tx: note(tx, "a"), after=lambda _: after.append("a")))
     await asyncio.sleep(0)
     gone.cancel()
     with pytest.raises(UserNotFound):
-        await database.write(failing, after=lambda: after.append("never"))
+        await database.write(failing, after=lambda _: after.append("never"))
     assert await database.read(notes) == ["a"]
     assert after == ["a"]
+
+
+# --- writing together ------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_written_together_is_written_in_one_go_and_each_gets_its_result(database: Counted) -> None:
+    calls: list[int] = []
+
+    def number(tx: sqlite3.Connection, names: Sequence[str]) -> list[str | Exception]:
+        calls.append(len(names))
+        for name in names:
+            note(tx, name)
+        return [UserNotFound() if name == "b" else name.upper() for name in names]
+
+    done = await asyncio.gather(*(database.write_together(number, name) for name in "abc"), return_exceptions=True)
+    assert (done[0], type(done[1]), done[2]) == ("A", UserNotFound, "C")
+    assert calls == [3]
+
+
+async def test_one_that_breaks_the_others_is_undone_alone(database: Counted) -> None:
+    def write(tx: sqlite3.Connection, names: Sequence[str]) -> list[str | Exception]:
+        for name in names:
+            note(tx, name)
+        if "b" in names:
+            raise ZeroDivisionError
+        return list(names)
+
+    done = await asyncio.gather(
+        *(database.write_together(write, name) for name in "abc"),
+        database.write(lambda tx: note(tx, "d")),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in done] == [str, ZeroDivisionError, str, type(None)]
+    assert await database.read(notes) == ["a", "c", "d"]
+
+
+async def test_a_close_that_is_cancelled_leaves_no_thread_that_waits(path: Path) -> None:
+    database = Database(path, SETTINGS)
+    await database.open()
+    closing_it = asyncio.create_task(database.close())
+    await asyncio.sleep(0)
+    closing_it.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing_it
+    assert database._serving is not None
+    await database._serving
+    database._committing = None
+    await database.close()

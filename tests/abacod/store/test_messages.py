@@ -15,7 +15,7 @@ def put(tx: sqlite3.Connection, of: Actor, *bodies: str | None) -> list[Executio
     for body in bodies:
         one = execution(of)
         executions.insert(tx, one)
-        messages.append(tx, of.id, one.id, message(body, A="ü"))
+        messages.append(tx, one, message(body, A="ü"))
         made.append(one.id)
     return made
 
@@ -78,4 +78,4 @@ def test_a_message_belongs_to_one_execution(tx: sqlite3.Connection) -> None:
     (one,) = put(tx, of, "1")
     for execution_id in (one, ExecutionId("unknown")):
         with pytest.raises(sqlite3.IntegrityError):
-            messages.append(tx, of.id, execution_id, message())
+            messages.append(tx, execution(of, id=execution_id), message())

@@ -63,12 +63,14 @@ async def remove_images(prefix: str) -> None:
 
 
 async def remove_containers(label: str) -> None:
-    """Remove all containers with the label `name=value`."""
+    """Remove all containers with the label `name=value`, and the images with links that were made for them."""
     here = engine()
     try:
         with here.client() as client:
             for container in await client.containers.list(all=True, filters=json.dumps({"label": [label]})):
                 await container.delete(force=True, v=True)
+            for image in await client.images.list(filters={"label": [label]}):
+                await client.images.delete(image["Id"], force=True, noprune=True)
     finally:
         await here.close()
 

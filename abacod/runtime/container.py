@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import tarfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -49,6 +49,18 @@ class Seen:
 
     id: str
     state: Mapping[str, Any]
+    network: str = ""
+    """The network mode it was made with."""
+
+    @property
+    def pid(self) -> int:
+        """The number of its process 1 on the engine's machine, 0 if it has none."""
+        return int(self.state.get("Pid") or 0)
+
+    @property
+    def joins(self) -> bool:
+        """Whether it has the network of another container."""
+        return self.network.startswith("container:")
 
     @property
     def started_at(self) -> datetime | None:
@@ -79,6 +91,23 @@ class Seen:
         return shown
 
 
+def ended_state(exit_code: int, started: datetime, finished: datetime, *, oom_killed: bool) -> dict[str, object]:
+    """What an engine would show of a container that ended so (spec/actors-api 4.2)."""
+    return {
+        "Status": "exited",
+        "Running": False,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": oom_killed,
+        "Dead": False,
+        "Pid": 0,
+        "ExitCode": exit_code,
+        "Error": "",
+        "StartedAt": isoformat(started),
+        "FinishedAt": isoformat(finished),
+    }
+
+
 class Container:
     """What can be done with one container. Every method may raise `EngineUnavailable`."""
 
@@ -95,18 +124,29 @@ class Container:
             if error.engine_status == HTTPStatus.NOT_FOUND:
                 raise RunLost("The container vanished with its engine, or somebody removed it.") from error
             raise
-        return Seen(data["Id"], data["State"])
+        return Seen(data["Id"], data["State"], (data.get("HostConfig") or {}).get("NetworkMode") or "")
 
-    async def add_link(self, path: str, target: str) -> None:
-        """Make a symbolic link at `path` in it, before its start; raises `EngineRefused`."""
+    async def add_links(self, links: Mapping[str, str]) -> None:
+        """Make symbolic links in it, targets by path, before its start; raises `EngineRefused`."""
         with self._engine.client() as client:
             unpack: Callable[[str, bytes], Awaitable[None]] = client.containers.container(self.name).put_archive
-            await unpack("/", _archived_link(path, target))
+            await unpack("/", _archived_links(links))
 
     async def start(self) -> None:
         """Start it; raises `EngineRefused`."""
         with self._engine.client() as client:
             await client.containers.container(self.name).start()
+
+    async def execute(self, command: Sequence[str]) -> None:
+        """Run a command in it beside what runs, as the same user, without waiting for its end; fine for none that runs."""
+        try:
+            with self._engine.client() as client:
+                run = await client.containers.container(self.name).exec(list(command), stdout=False, stderr=False)
+                start: Callable[..., Awaitable[object]] = run.start
+                await start(detach=True)
+        except EngineRefused as error:
+            if error.engine_status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                raise
 
     async def ended(self) -> None:
         """Wait for its end; returns too when the engine gives up waiting, so look afterwards."""
@@ -160,12 +200,13 @@ def not_started(error: EngineRefused) -> RunNotStarted:
     return StartFailed(f"The engine failed to start the container: {error.message}")
 
 
-def _archived_link(path: str, target: str) -> bytes:
+def _archived_links(links: Mapping[str, str]) -> bytes:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        entry = tarfile.TarInfo(path.lstrip("/"))
-        entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, target, 0o777
-        tar.addfile(entry)
+        for path, target in links.items():
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, target, 0o777
+            tar.addfile(entry)
     return archive.getvalue()
 
 

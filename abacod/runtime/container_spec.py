@@ -32,13 +32,20 @@ def container_name(execution_id: ExecutionId) -> str:
 
 
 def create_config(
-    spec: RunSpec, settings: EngineSettings, *, instance: str, engine_socket: str, results: Mount | None = None
+    spec: RunSpec,
+    settings: EngineSettings,
+    *,
+    instance: str,
+    engine_socket: str,
+    results: Mount | None = None,
+    network: str | None = None,
 ) -> dict[str, Any]:
     """The body of the engine's create request for `spec` (spec/actors-api 5).
 
     `instance` is the id of the data directory; `engine_socket` is the engine's socket on the host, which privileged
-    containers get; `results` is the mount through which results are sent. There are no arguments, no terminal and no
-    standard input (5.6).
+    containers get; `results` is the mount through which results are sent; `network` is the network
+    mode, None for that of the settings. There is no terminal and no standard input, nor
+    arguments unless the spec has some (5.6).
     """
     config: dict[str, Any] = {
         "Image": normalised(spec.image),
@@ -57,8 +64,16 @@ def create_config(
         "AttachStderr": True,
         "HostConfig": _host_config(spec, settings, engine_socket, results),
     }
+    if network is not None:
+        config["HostConfig"]["NetworkMode"] = network
     if spec.user is not None:
         config["User"] = spec.user
+    if spec.entrypoint is not None:
+        config["Entrypoint"] = list(spec.entrypoint)
+    if spec.command is not None:
+        config["Cmd"] = list(spec.command)
+    if spec.working_dir is not None:
+        config["WorkingDir"] = spec.working_dir
     return config
 
 

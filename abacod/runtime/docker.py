@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http import HTTPStatus
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 
 from abacod.clock import Clock
 from abacod.config import EngineEnvironment, EngineSettings, RunSettings
-from abacod.errors import EngineUnavailable, RunLost, RunNotStarted
-from abacod.ids import ExecutionId
-from abacod.models.actor import Mount
+from abacod.config_workers import WorkerSettings
+from abacod.errors import EngineUnavailable, RunLost
+from abacod.ids import ExecutionId, WorkerId
 from abacod.notify import DescriptorStore
-from abacod.runtime.container import Container, not_created, not_started
-from abacod.runtime.container_spec import EXECUTION_LABEL, INSTANCE_LABEL, container_name, create_config
+from abacod.runtime import busybox
+from abacod.runtime.container import Container, not_started
+from abacod.runtime.container_spec import EXECUTION_LABEL, INSTANCE_LABEL, container_name
 from abacod.runtime.engine import Engine, EngineRefused
 from abacod.runtime.follow import Follower
-from abacod.runtime.images import Images
+from abacod.runtime.images import ImageIds, Images
+from abacod.runtime.joining.images import LinkedImages
+from abacod.runtime.joining.making import NetworkMaker
+from abacod.runtime.joining.network import Traffic
+from abacod.runtime.joining.networks import Networks
 from abacod.runtime.logstream import attached
-from abacod.runtime.networks import gateway_of
-from abacod.runtime.results import SOCKET, SOCKET_IN_DIRECTORY, ResultsSockets
+from abacod.runtime.networks import gateway_of, makes_networks
+from abacod.runtime.results import ResultsSockets
 from abacod.runtime.run import FoundRun, FoundState, Outcome, RunSink, RunSpec
+from abacod.runtime.starting import Creator, Plan, Way, removed
+
+_CLOSING: Final = 10.0
+"""Seconds that a stopping daemon gives the engine to remove networks and images; the next start removes the rest."""
 
 logger = structlog.get_logger()
 
@@ -36,9 +45,6 @@ _STATES: Final = {
     "restarting": FoundState.RUNNING,
 }
 """What the engine's states mean here; all others are ends."""
-
-_WITHOUT_GATEWAY: Final = ("host", "none")
-"""Network modes whose containers have no network of their own."""
 
 
 class DockerRuntime:
@@ -58,11 +64,24 @@ class DockerRuntime:
         environment: EngineEnvironment,
         runs_dir: Path,
         store: DescriptorStore | None = None,
+        workers: WorkerSettings | None = None,
+        workers_dir: Path | None = None,
     ) -> None:
-        """`runs_dir` is where the results sockets lie, made if it is missing; `store` keeps them while the daemon is away."""
-        self._engine = Engine(engine, environment, clock)
-        self._images = Images(self._engine)
-        self._results = ResultsSockets(runs_dir, store or DescriptorStore.nowhere())
+        """`runs_dir` is where the results sockets lie, made if it is missing; `store` keeps them while the daemon is away.
+
+        Networks are held as `workers` says, and with what lies in `workers_dir`; without either none are.
+        """
+        self.engine = self._engine = Engine(engine, environment, clock)
+        self.images = self._images = Images(self._engine)
+        self.results = self._results = ResultsSockets(runs_dir, store or DescriptorStore.nowhere())
+        image_ids = ImageIds(self._images.show, clock)
+        self.linked = LinkedImages(self._engine, clock, instance=instance)
+        workers = workers or WorkerSettings(hold_networks=False)
+        program_dir = workers_dir or runs_dir
+        maker = NetworkMaker(self._engine, instance=instance, program=workers.busybox, program_dir=program_dir)
+        possible = workers.hold_networks and makes_networks(engine.network) and not busybox.problem_of(workers.busybox)
+        self.networks = Networks(maker, workers, clock, possible=possible and workers_dir is not None)
+        self._creator = Creator(self._engine, self._results, self.networks, self.linked, image_ids, instance=instance)
         self._clock = clock
         self._instance = instance
         self._grace = runs.stop_grace_seconds
@@ -71,12 +90,12 @@ class DockerRuntime:
 
     async def ping(self) -> None:
         """Ask the engine whether it answers; raises `EngineUnavailable` if not."""
-        with _refusals_are_absence():
+        with refusals_are_absence():
             await self._engine.ping()
 
     async def prepare(self, image: str, *, fresh: bool) -> None:
         """See `Runtime.prepare`."""
-        with _refusals_are_absence():
+        with refusals_are_absence():
             await self._images.prepare(image, fresh=fresh)
 
     async def run(self, spec: RunSpec, sink: RunSink) -> Outcome:
@@ -84,23 +103,22 @@ class DockerRuntime:
         container = self._container(spec.execution_id)
         with self._noted(spec.execution_id):
             async with self._results.made(spec.execution_id, sink) as kept:
-                way = self._way_to_results(kept=kept)
-                await self._create(spec, container, way)
-                try:
-                    if way == "link":
-                        await self._link_results(spec, container)
-                    await sink.starting()
-                except Exception:
-                    # Whatever kept it from being started: nothing of it may stay.
-                    await self._remove_unstarted(container)
-                    raise
-                return await self._start_and_follow(spec, container, sink)
+                with self.networks.joined(spec, container.name) as network:
+                    plan = Plan(self._way_to_results(kept=kept), network)
+                    plan = await self._creator.created(spec, container, plan)
+                    try:
+                        await sink.starting()
+                    except Exception:
+                        # Whatever kept it from being started: nothing of it may stay.
+                        await removed(container)
+                        raise
+                    return await self._start_and_follow(spec, container, plan, sink)
 
     async def resume(self, execution_id: ExecutionId, sink: RunSink, *, time_limit: float | None) -> Outcome:
         """See `Runtime.resume`. An engine that goes away meanwhile is waited for; one that is away now is not."""
         container = self._container(execution_id)
         async with self._results.taken_up(execution_id, sink):
-            with _refusals_are_absence():
+            with refusals_are_absence():
                 seen = await container.look()
             if seen.never_started:
                 raise RunLost("The container was never started.")
@@ -113,7 +131,7 @@ class DockerRuntime:
         if execution_id in self._runs:
             # The engine ignores a stop before the start; the run looks here right after the start.
             self._halted.add(execution_id)
-        with _refusals_are_absence():
+        with refusals_are_absence():
             await self._container(execution_id).stop(self._grace)
 
     async def discard(self, execution_id: ExecutionId) -> None:
@@ -140,7 +158,7 @@ class DockerRuntime:
     async def found(self) -> list[FoundRun]:
         """See `Runtime.found`. A container whose start failed was never started."""
         filters = json.dumps({"label": [f"{INSTANCE_LABEL}={self._instance}"]})
-        with _refusals_are_absence(), self._engine.client() as client:
+        with refusals_are_absence(), self._engine.client() as client:
             containers = await client.containers.list(all=True, filters=filters)
         return [
             FoundRun(
@@ -153,7 +171,7 @@ class DockerRuntime:
     async def gateway(self) -> str | None:
         """See `Runtime.gateway`."""
         network = self._engine.settings.network
-        if network in _WITHOUT_GATEWAY or network.startswith("container:"):
+        if not makes_networks(network):
             return None
         try:
             with self._engine.client() as client:
@@ -164,14 +182,28 @@ class DockerRuntime:
             return None
         return gateway_of(shown)
 
-    async def sweep(self) -> None:
-        """See `Runtime.sweep`: directories of results sockets without a container."""
+    def worker_ended(self, worker_id: WorkerId) -> None:
+        """See `Runtime.worker_ended`."""
+        self.networks.worker_ended(worker_id)
+
+    async def sweep(self, others: frozenset[ExecutionId] = frozenset()) -> None:
+        """See `Runtime.sweep`: directories of results sockets without a container, and which are none of `others`.
+
+        And networks and images with links that nobody uses.
+        """
         # Before the look at the engine: a directory is made before its container.
         left = self._results.left()
-        self._results.remove_others(left, {run.execution_id for run in await self.found()})
+        self._results.remove_others(left, {run.execution_id for run in await self.found()} | others)
+        with refusals_are_absence():
+            await self.networks.sweep()
+            await self.linked.sweep()
 
     async def close(self) -> None:
-        """Close the connections to the engine. Containers go on."""
+        """Close the connections to the engine. Containers go on, with their networks."""
+        with suppress(TimeoutError, EngineUnavailable, EngineRefused):
+            async with asyncio.timeout(_CLOSING):
+                await self.networks.close()
+                await self.linked.close()
         await self._engine.close()
 
     def _container(self, execution_id: ExecutionId) -> Container:
@@ -189,74 +221,36 @@ class DockerRuntime:
             self._runs.discard(execution_id)
             self._halted.discard(execution_id)
 
-    def _way_to_results(self, *, kept: bool) -> Literal["link", "mount", "none"]:
+    def _way_to_results(self, *, kept: bool) -> Way:
         """How a container finds its results socket; a `kept` one outlives the daemon, and needs no link to its directory."""
         wanted = self._engine.settings.results_socket
         if wanted == "auto":
             return "mount" if kept else "link"
         return wanted
 
-    async def _create(self, spec: RunSpec, container: Container, way: Literal["link", "mount", "none"]) -> None:
-        mounts = {
-            "link": self._results.directory_mount(spec.execution_id),
-            "mount": self._results.socket_mount(spec.execution_id),
-        }
-        await self._create_with(spec, container, mounts.get(way))
-
-    async def _link_results(self, spec: RunSpec, container: Container) -> None:
-        """Put a link to the results socket in its place; where an engine refuses that, mount the socket there."""
-        try:
-            await container.add_link(SOCKET, SOCKET_IN_DIRECTORY)
-        except EngineRefused as error:
-            logger.warning("results_link_refused", container=container.name, reason=error.message)
-            await container.remove(force=False)
-            await self._create_with(spec, container, self._results.socket_mount(spec.execution_id))
-
-    async def _create_with(self, spec: RunSpec, container: Container, results: Mount | None) -> None:
-        config = create_config(
-            spec,
-            self._engine.settings,
-            instance=self._instance,
-            engine_socket=self._engine.socket,
-            results=results,
-        )
-        for last in (False, True):
+    async def _start_and_follow(self, spec: RunSpec, container: Container, plan: Plan, sink: RunSink) -> Outcome:
+        while True:
+            started = False
             try:
-                with self._engine.client() as client:
-                    await client.containers.create(config, name=container.name)
+                async with attached(self._engine, container.name) as attachment:
+                    share = Traffic(plan.network, await plan.network.bytes()) if plan.network else None
+                    answered = await self._start(container)
+                    started = True
+                    self.networks.expect(spec)
+                    limit = 0 if spec.execution_id in self._halted else spec.time_limit
+                    return await self._follower(container, sink).to_end(attachment if answered else None, limit, share)
             except EngineRefused as error:
-                if error.engine_status != HTTPStatus.CONFLICT or last:
-                    raise not_created(error, spec.image) from error
-                await self._clear_earlier(container)
-            else:
-                return
-
-    async def _clear_earlier(self, container: Container) -> None:
-        """Remove what an attempt left that never came to its start; one that was started is never run a second time."""
-        try:
-            seen = await container.look()
-        except RunLost:
-            return
-        if not seen.never_started or not await container.remove(force=False):
-            raise RunNotStarted("The container of this execution has been started before.")
-
-    async def _start_and_follow(self, spec: RunSpec, container: Container, sink: RunSink) -> Outcome:
-        started = False
-        try:
-            async with attached(self._engine, container.name) as attachment:
-                answered = await self._start(container)
-                started = True
-                limit = 0 if spec.execution_id in self._halted else spec.time_limit
-                return await self._follower(container, sink).to_end(attachment if answered else None, limit)
-        except EngineRefused as error:
-            if started:
+                if started:
+                    raise
+                gone = await removed(container)
+                if plan.network is None or not gone or await self.networks.stands(spec, plan.network):
+                    raise not_started(error) from error
+                # The network was gone: nothing ran, and the run is not to blame.
+                plan = await self._creator.created(spec, container, Plan(plan.way))
+            except EngineUnavailable:
+                if not started:
+                    await removed(container)
                 raise
-            await self._remove_unstarted(container)
-            raise not_started(error) from error
-        except EngineUnavailable:
-            if not started:
-                await self._remove_unstarted(container)
-            raise
 
     async def _start(self, container: Container) -> bool:
         """Start it; whether the engine answered that. If it did not and came back, it was asked what had happened.
@@ -286,16 +280,9 @@ class DockerRuntime:
             except EngineUnavailable as error:
                 logger.warning("engine_lost", container=container.name, reason=error.message)
 
-    async def _remove_unstarted(self, container: Container) -> None:
-        """Remove a container that was not started, as far as the engine lets; what stays, `found` reports."""
-        try:
-            await container.remove()
-        except (EngineUnavailable, EngineRefused) as error:
-            logger.warning("container_left", container=container.name, reason=error.message)
-
 
 @contextmanager
-def _refusals_are_absence() -> Iterator[None]:
+def refusals_are_absence() -> Iterator[None]:
     """For requests that no engine in order refuses: one that does so is of no more use than one that is away."""
     try:
         yield

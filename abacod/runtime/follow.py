@@ -15,7 +15,7 @@ from abacod.runtime.container import Container, Seen
 from abacod.runtime.engine import Engine, EngineRefused
 from abacod.runtime.logstream import Attachment, read_log
 from abacod.runtime.run import Outcome, RunSink
-from abacod.runtime.usage import UsageMeter
+from abacod.runtime.usage import Share, UsageMeter
 
 logger = structlog.get_logger()
 
@@ -43,11 +43,11 @@ class Follower:
         self._grace = grace
         self._deadline: float | None = None
 
-    async def to_end(self, attachment: Attachment | None, seconds: float | None) -> Outcome:
+    async def to_end(self, attachment: Attachment | None, seconds: float | None, share: Share | None = None) -> Outcome:
         """The outcome, once the container has ended and all its output is delivered.
 
         Without an `attachment` the output comes from the container's log, from its beginning. After `seconds` the container
-        is stopped.
+        is stopped. A `share` is the network that it has joined.
 
         Raises:
             RunLost: there is no such container any more.
@@ -59,10 +59,11 @@ class Follower:
             began = self._clock.monotonic()
             try:
                 seen = await self._container.look()
-                meter = meter or UsageMeter(self._engine, self._clock, seen.id)
+                meter = meter or UsageMeter(self._engine, self._clock, seen, share=share)
                 await self._together(seen, meter, attachment)
                 seen = await self._container.look()
                 if not seen.running:
+                    await meter.finish()
                     return self._outcome(seen, meter)
                 logger.warning("engine_gave_up_waiting", container=self._container.name)
             except (EngineUnavailable, EngineRefused) as error:

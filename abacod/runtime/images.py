@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -11,9 +11,13 @@ from typing import Final
 
 import structlog
 
+from abacod.clock import Clock
 from abacod.errors import AbacoError, EngineUnavailable, ImageMissing
 from abacod.runtime.container_spec import is_reference, normalised, registry, with_registry
 from abacod.runtime.engine import Engine, EngineRefused
+
+# How old what is known of an image may be, in seconds.
+_KNOWN: Final = 1.0
 
 logger = structlog.get_logger()
 
@@ -29,6 +33,43 @@ class _Pull:
     waiting: int = 0
     finished: int = 0
     failure: AbacoError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What an image runs: entrypoint and command together, and its variables as `NAME=value`; `image_id` names its content."""
+
+    image_id: str
+    words: tuple[str, ...]
+    environment: tuple[str, ...]
+
+
+class ImageIds:
+    """Which contents images have now, asked for at most once a second."""
+
+    def __init__(self, program_of: Callable[[str], Awaitable[Program]], clock: Clock) -> None:
+        """`program_of` asks the engine."""
+        self._program_of = program_of
+        self._clock = clock
+        self._known: dict[str, tuple[float, str]] = {}
+
+    async def of(self, image: str) -> str | None:
+        """The id of the image's content; None if the engine refuses to tell.
+
+        Raises:
+            EngineUnavailable: the engine does not answer.
+        """
+        now = self._clock.monotonic()
+        # Only images of the moment are of use.
+        self._known = {name: each for name, each in self._known.items() if now - each[0] <= _KNOWN}
+        known = self._known.get(image)
+        if known is None:
+            try:
+                known = now, (await self._program_of(image)).image_id
+            except EngineRefused:
+                return None
+            self._known[image] = known
+        return known[1]
 
 
 class Images:
@@ -104,6 +145,14 @@ class Images:
         with self._engine.client() as client:
             async for _ in client.images.pull(name, auth=auth, stream=True):
                 pass
+
+    async def show(self, image: str) -> Program:
+        """What an image on this machine runs; raises `EngineRefused`, e.g. 404, and `EngineUnavailable`."""
+        with self._engine.client() as client:
+            shown = await client.images.inspect(normalised(image))
+        config = shown.get("Config") or {}
+        words = (*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ()))
+        return Program(str(shown["Id"]), words, tuple(config.get("Env") or ()))
 
     async def _is_here(self, image: str) -> bool:
         try:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+_WITHOUT_ONE: Final = ("host", "none")
+
+
+def makes_networks(mode: str) -> bool:
+    """Whether each container with this network mode gets a network of its own."""
+    return mode not in _WITHOUT_ONE and not mode.startswith("container:")
 
 
 def gateway_of(network: Mapping[str, Any]) -> str | None:

@@ -11,8 +11,8 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +62,10 @@ class ResultsSockets:
         self._store = store
         self._open: set[ExecutionId] = set()
 
+    def directory(self, execution_id: ExecutionId) -> Path:
+        """The directory of an execution; it goes with the socket."""
+        return self._runs_dir / execution_id
+
     def directory_mount(self, execution_id: ExecutionId) -> Mount:
         """The mount of the directory; read-only, which does not keep anybody from sending."""
         return Mount(str(self._runs_dir / execution_id), DIRECTORY, "ro")
@@ -86,7 +90,7 @@ class ResultsSockets:
         except OSError as error:
             raise _unavailable(error) from error
         try:
-            with _bound(directory) as bound:
+            with lasting_socket(directory) as bound:
                 kept = self._store.keep(f"{KEPT}{execution_id}", bound)
                 async with self._receiving(execution_id, bound, sink):
                     yield kept
@@ -95,7 +99,24 @@ class ResultsSockets:
             raise
 
     @asynccontextmanager
-    async def taken_up(self, execution_id: ExecutionId, sink: RunSink) -> AsyncIterator[None]:
+    async def on(self, lasting: socket.socket, execution_id: ExecutionId, sink: RunSink) -> AsyncIterator[None]:
+        """Receive results inside the context, on the socket of a container that has had other executions (`lasting_socket`).
+
+        What was sent before is nobody's.
+        """
+        _drop_all(lasting)
+        self._store.keep(f"{KEPT}{execution_id}", lasting)
+        try:
+            async with self._receiving(execution_id, lasting, sink):
+                yield
+        except Exception:
+            self._store.forget(f"{KEPT}{execution_id}")
+            raise
+
+    @asynccontextmanager
+    async def taken_up(
+        self, execution_id: ExecutionId, sink: RunSink, place: Path | None = None
+    ) -> AsyncIterator[None]:
         """Receive results inside the context, if an earlier daemon made a place for them.
 
         On the same socket if the service manager kept it, else on a new one in the same directory.
@@ -107,12 +128,12 @@ class ResultsSockets:
             taken = self._store.kept(f"{KEPT}{execution_id}")
             if taken is not None:
                 stack.enter_context(taken)
-            elif (self._runs_dir / execution_id).is_dir():
-                taken = stack.enter_context(_bound(self._runs_dir / execution_id))
+            elif (directory := place or self._runs_dir / execution_id).is_dir():
+                taken = stack.enter_context(lasting_socket(directory))
             else:
                 yield
                 return
-            async with self._receiving(execution_id, taken, sink):
+            async with self._receiving(execution_id, taken, sink, taken_up=True):
                 yield
 
     def remove(self, execution_id: ExecutionId) -> None:
@@ -133,10 +154,12 @@ class ResultsSockets:
             self.remove(execution_id)
 
     @asynccontextmanager
-    async def _receiving(self, execution_id: ExecutionId, bound: socket.socket, sink: RunSink) -> AsyncIterator[None]:
+    async def _receiving(
+        self, execution_id: ExecutionId, bound: socket.socket, sink: RunSink, *, taken_up: bool = False
+    ) -> AsyncIterator[None]:
         self._open.add(execution_id)
         try:
-            receiver = _Receiver(execution_id, bound, sink)
+            receiver = _Receiver(execution_id, bound, sink, taken_up=taken_up)
             seconds = None
             try:
                 yield
@@ -157,26 +180,44 @@ class _Receiver:
     What is not on disk yet stays in the socket, and is only looked at: a later daemon with the same socket finds it there.
     """
 
-    def __init__(self, execution_id: ExecutionId, bound: socket.socket, sink: RunSink) -> None:
+    def __init__(self, execution_id: ExecutionId, bound: socket.socket, sink: RunSink, *, taken_up: bool) -> None:
+        """A socket that was `taken_up` may have what an earlier daemon looked at."""
         self._execution_id = execution_id
         self._socket = bound
         self._sink = sink
         self._ended = False
         self._dropped = 0
         self._stir = asyncio.Event()
-        self._task = asyncio.create_task(self._receive(), name=f"results {execution_id}")
+        # Most executions send nothing: there is a task only once there is something to do.
+        self._task: asyncio.Task[None] | None = None
+        self._taken_up = taken_up
+        asyncio.get_running_loop().add_reader(bound, self._begin)
 
     async def finish(self, seconds: float | None) -> None:
         """Hand on what has been sent up to now, within `seconds` if given, and stop; raises what the sink raised."""
         self._ended = True
         self._stir.set()
+        if self._socket.fileno() < 0:
+            # Its container was let go under it: nobody can send any more, or is heard.
+            if self._task is not None:
+                self._task.cancel()
+            return
+        if self._task is None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            if _is_empty(self._socket):
+                return
+            self._task = asyncio.create_task(self._receive(), name=f"results {self._execution_id}")
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._task
 
+    def _begin(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._task = asyncio.create_task(self._receive(), name=f"results {self._execution_id}")
+
     async def _receive(self) -> None:
         # A look passes over empty datagrams that were looked at before, so what an earlier daemon left is taken without one.
-        while read := self._read(0):
+        while self._taken_up and (read := self._read(0)):
             await self._hand_on(read)
         flags = socket.MSG_PEEK if self._look_at_the_first() else 0
         while True:
@@ -246,31 +287,53 @@ class _Receiver:
             logger.warning("result_too_large", execution=self._execution_id, bytes=length, limit=MAX_RESULT_BYTES)
 
 
-@contextmanager
-def _bound(directory: Path) -> Iterator[socket.socket]:
+def close_lasting(bound: socket.socket) -> None:
+    """Close the socket of a container, also while an execution receives on it."""
+    asyncio.get_running_loop().remove_reader(bound)
+    bound.close()
+
+
+def _is_empty(bound: socket.socket) -> bool:
+    try:
+        bound.recv_into(_BUFFER, 1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _drop_all(bound: socket.socket) -> None:
+    with suppress(BlockingIOError):
+        while True:
+            bound.recv_into(_BUFFER, 1)
+
+
+def lasting_socket(directory: Path) -> socket.socket:
     """A socket at its place in the directory that every user may send to; an earlier one there is replaced.
+
+    Whoever asks closes it with `close_lasting`.
 
     Raises:
         StorageUnavailable: it cannot be made.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
         try:
-            descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
-            try:
-                # An address of a socket has 108 bytes at most; data directories may lie deeper.
-                here = Path(f"/proc/self/fd/{descriptor}")
-                new = here / "new"
-                new.unlink(missing_ok=True)
-                bound.setblocking(False)
-                bound.bind(str(new))
-                new.chmod(_FOR_ALL)
-                # Only now can it be seen: never is there none, nor one that may not be used.
-                new.rename(here / _NAME)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise _unavailable(error) from error
-        yield bound
+            # An address of a socket has 108 bytes at most; data directories may lie deeper.
+            here = Path(f"/proc/self/fd/{descriptor}")
+            new = here / "new"
+            new.unlink(missing_ok=True)
+            bound.setblocking(False)
+            bound.bind(str(new))
+            new.chmod(_FOR_ALL)
+            # Only now can it be seen: never is there none, nor one that may not be used.
+            new.rename(here / _NAME)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        bound.close()
+        raise _unavailable(error) from error
+    return bound
 
 
 def _unavailable(error: OSError) -> StorageUnavailable:

@@ -7,17 +7,44 @@ failed to run it raises, and there is no outcome.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from abacod.ids import ActorId, ExecutionId, TenantId, WorkerId
+from abacod.ids import ActorId, ExecutionId, TenantId, Username, WorkerId
 from abacod.models.actor import Mount
 
 MAX_RESULT_BYTES: Final = 131_072
 """The largest result (seeds: Sending binary from execution)."""
+
+
+_NOBODY: Final = Username("")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as a built-in reactor gets it: `text` as it was sent, None for a binary one; the query in `parameters`."""
+
+    text: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    username: Username = _NOBODY
+    by_nonce: bool = False
+
+
+class Keep(Enum):
+    """What a runtime that can do so holds ready for the worker of a run; one that cannot runs each message by itself."""
+
+    NOTHING = "nothing"
+    NEXT = "next"
+    """The container of the next message, which waits already."""
+    ALWAYS = "always"
+    """The container of the next message, whenever it comes."""
+    REUSED = "reused"
+    """This run's container itself: the next message runs in it too."""
+    RESIDENT = "resident"
+    """The process of this run: the next message is handed to it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +53,7 @@ class RunSpec:
 
     `memory_bytes` and `nano_cpus` are limits, None for none; `user` is `uid:gid`, None for the image's own user;
     `binary_message` is a file to show at `/_abaco_binary_data`; `time_limit` is in seconds, None for none.
+    `entrypoint`, `command` and `working_dir` are None for the image's own; with an entrypoint there is no command but this one.
     """
 
     execution_id: ExecutionId
@@ -41,6 +69,14 @@ class RunSpec:
     privileged: bool = False
     time_limit: float | None = None
     binary_message: Path | None = None
+    keep: Keep = Keep.NOTHING
+    lasting_environment: Mapping[str, str] = field(default_factory=dict)
+    """What of the environment is the same for all messages: a process that stays is started with it."""
+    delivery: Delivery = Delivery()
+    """What a built-in reactor gets in place of a container's environment."""
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    working_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +119,10 @@ class RunSink(Protocol):
 
         No more of them are read until then, so that a container which sends faster than the disk writes has to wait.
         """
+        ...
+
+    def answer(self, data: bytes) -> None:
+        """The result that comes with the end of the run, up to `MAX_RESULT_BYTES`: it goes to the disk together with that."""
         ...
 
 
@@ -156,6 +196,10 @@ class Runtime(Protocol):
 
         Whether the daemon's machine has that address is another question: a rootless engine has a network of its own.
         """
+        ...
+
+    def worker_ended(self, worker_id: WorkerId) -> None:
+        """Nothing is to be held ready for this worker any more; never fails, and what it starts it does not wait for."""
         ...
 
     async def sweep(self) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from abacod.clock import Clock
 from abacod.errors import EngineUnavailable
+from abacod.runtime.container import Seen
 from abacod.runtime.engine import Engine, EngineRefused
+from abacod.runtime.kernel import NetworkCounts, cpu_file, cpu_nanoseconds
 
 _FIRST_INTERVAL: Final = 0.03
 """Seconds between the first two looks."""
@@ -17,63 +18,92 @@ _GROWTH: Final = 1.5
 """Looks grow rarer with the age of the container, so that what the last one misses stays a small part."""
 
 _MAX_INTERVAL: Final = 1.0
-_CPU_FILE_INTERVAL: Final = 0.05
-"""Seconds between two looks at the kernel's own file at most; reading it takes microseconds."""
+_KERNEL_INTERVAL: Final = 0.05
+"""Seconds between two looks at the kernel's own files at most; reading them takes microseconds."""
 
-_CPU_FILES: Final = (
-    "/sys/fs/cgroup/docker/{id}/cpu.stat",
-    "/sys/fs/cgroup/system.slice/docker-{id}.scope/cpu.stat",
-    "/sys/fs/cgroup/cpuacct/docker/{id}/cpuacct.usage",
-    "/sys/fs/cgroup/cpuacct/system.slice/docker-{id}.scope/cpuacct.usage",
-)
-"""Where the kernel counts a container's CPU time: cgroup version 2, then 1, each with both drivers of Docker."""
+
+class Share(Protocol):
+    """The network of somebody else that a container has joined."""
+
+    async def traffic(self) -> int:
+        """Bytes received and sent since the container joined it; never fails."""
+        ...
 
 
 class UsageMeter:
-    """Looks at one running container until it is cancelled. Its values are whatever was seen; it never fails."""
+    """Looks at one running container until it is cancelled. Its values are whatever was seen; it never fails.
 
-    def __init__(self, engine: Engine, clock: Clock, container_id: str) -> None:
+    The engine, which takes milliseconds for its statistics, is asked only where the kernel's files are not to be read.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, seen: Seen, *, share: Share | None = None) -> None:
+        """`seen` is the container once it has been started; the bytes of a `share` are counted there, at the end."""
         self.cpu = 0
         """Nanoseconds of CPU time."""
         self.io = 0
         """Bytes received and sent on all networks of the container."""
         self._engine = engine
         self._clock = clock
-        self._id = container_id
+        self._id = seen.id
+        self._pid = seen.pid
+        self._running = seen.running
+        self._share = share
+        self._counts_io = share is None and seen.network not in ("host", "none")
+        # Of a network that was joined before this daemon came, what was there is not known to be this container's.
+        self._before: int | None = None if seen.joins else 0
 
     async def measure(self) -> None:
         """Look again and again, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._measure_from_engine(), name=f"usage {self._id[:12]}")
-            if (path := _cpu_file(self._id)) is not None:
-                group.create_task(self._measure_from_kernel(path), name=f"cpu {self._id[:12]}")
+        if not self._running:
+            return
+        path = cpu_file(self._id)
+        counts = NetworkCounts.of(self._id, self._pid) if self._counts_io else None
+        try:
+            async with asyncio.TaskGroup() as group:
+                if path is None or (counts is None and self._counts_io):
+                    group.create_task(self._measure_from_engine(), name=f"usage {self._id[:12]}")
+                interval = _FIRST_INTERVAL / 4
+                while True:
+                    self._note(cpu_nanoseconds(path) if path else None, counts.read() if counts else None)
+                    await self._clock.sleep(interval)
+                    interval = min(interval * _GROWTH, _KERNEL_INTERVAL)
+        finally:
+            if counts is not None:
+                # What was sent since the last look, if the network is there still.
+                self._note(None, counts.read())
+                counts.close()
+
+    async def finish(self) -> None:
+        """Count what a network that goes on tells after the container's end; before another one joins it."""
+        if self._share is not None:
+            self.io = await self._share.traffic()
 
     async def _measure_from_engine(self) -> None:
         interval = _FIRST_INTERVAL
         while True:
-            await self._look()
+            stats = await statistics(self._engine, self._id)
+            self._note(cpu_of(stats), io_of(stats) if self._counts_io else None)
             await self._clock.sleep(interval)
             interval = min(interval * _GROWTH, _MAX_INTERVAL)
 
-    async def _look(self) -> None:
-        params = {"stream": "0", "one-shot": "1"}
-        try:
-            async with self._engine.response(f"containers/{self._id}/stats", params) as response:
-                with self._engine.translated():
-                    stats: object = await response.json()
-        except (EngineUnavailable, EngineRefused):
-            return
-        # An ended container has empty statistics; what was seen before stays.
-        self.cpu = max(self.cpu, cpu_of(stats))
-        self.io = max(self.io, io_of(stats))
+    def _note(self, cpu: int | None, io: int | None) -> None:
+        # An ended container has none of all that; what was seen before stays.
+        self.cpu = max(self.cpu, cpu or 0)
+        if io:
+            self._before = io if self._before is None else self._before
+            self.io = max(self.io, io - self._before)
 
-    async def _measure_from_kernel(self, path: Path) -> None:
-        # The last look is nearer to the end than the engine's statistics, which cost it milliseconds, can ever be.
-        interval = _FIRST_INTERVAL / 4
-        while (seen := _cpu_nanoseconds(path)) is not None:
-            self.cpu = max(self.cpu, seen)
-            await self._clock.sleep(interval)
-            interval = min(interval * _GROWTH, _CPU_FILE_INTERVAL)
+
+async def statistics(engine: Engine, container_id: str) -> object:
+    """The engine's statistics of a container at this moment; None if it gives none."""
+    params = {"stream": "0", "one-shot": "1"}
+    try:
+        async with engine.response(f"containers/{container_id}/stats", params) as response:
+            with engine.translated():
+                stats: object = await response.json()
+                return stats
+    except (EngineUnavailable, EngineRefused):
+        return None
 
 
 def cpu_of(stats: object) -> int:
@@ -96,20 +126,3 @@ def _part(value: object, name: str) -> object:
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _cpu_file(container_id: str) -> Path | None:
-    paths = (Path(place.format(id=container_id)) for place in _CPU_FILES)
-    return next((path for path in paths if path.exists()), None)
-
-
-def _cpu_nanoseconds(path: Path) -> int | None:
-    """The value of the kernel's file, None once the container has ended."""
-    try:
-        text = path.read_text()
-        if path.name == "cpuacct.usage":
-            return int(text)
-        usage = dict(line.split(" ", 1) for line in text.splitlines())
-        return int(usage["usage_usec"]) * 1000
-    except (OSError, ValueError, KeyError):
-        return None

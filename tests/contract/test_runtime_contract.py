@@ -278,4 +278,4 @@ class TestTheGateway:
         assert not ipaddress.ip_address(gateway).is_loopback
 
     async def test_is_none_without_a_network(self, bench: Bench) -> None:
-        assert await bench.runtime.gateway() is None
+        assert await bench.unconnected.gateway() is None

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import asyncio
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from abacod.runtime.usage import _cpu_nanoseconds, cpu_of, io_of
+from abacod.clock import SystemClock
+from abacod.config import EngineEnvironment, EngineSettings
+from abacod.runtime import usage
+from abacod.runtime.container import Seen
+from abacod.runtime.engine import Engine
+from abacod.runtime.kernel import NetworkCounts
+from abacod.runtime.usage import UsageMeter, cpu_of, io_of
 
 STATS = {
     "cpu_stats": {"cpu_usage": {"total_usage": 41_000_000}},
@@ -26,17 +35,92 @@ def test_the_statistics_of_an_ended_container_are_nothing(stats: object) -> None
     assert io_of(stats) == 0
 
 
-def test_the_kernels_file_of_cgroup_1_is_in_nanoseconds(tmp_path: Path) -> None:
-    (tmp_path / "cpuacct.usage").write_text("32330162\n")
-
-    assert _cpu_nanoseconds(tmp_path / "cpuacct.usage") == 32_330_162
+# --- the meter
 
 
-def test_the_kernels_file_of_cgroup_2_is_in_microseconds(tmp_path: Path) -> None:
-    (tmp_path / "cpu.stat").write_text("usage_usec 32330\nuser_usec 30000\nsystem_usec 2330\n")
+class Kernel:
+    """The kernel's files of a container, and an engine that must not be asked."""
 
-    assert _cpu_nanoseconds(tmp_path / "cpu.stat") == 32_330_000
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cpu, self.table = folder / "cpuacct.usage", folder / "dev"
+        self.cpu.write_text("5000\n")
+        self.sent(100)
+        self.asked = 0
+        monkeypatch.setattr(usage, "cpu_file", lambda _: self.cpu)
+        monkeypatch.setattr(NetworkCounts, "of", lambda _, __: NetworkCounts(os.open(self.table, os.O_RDONLY)))
+        monkeypatch.setattr(usage, "statistics", self._asked)
+
+    def sent(self, count: int) -> None:
+        self.table.write_text(f"  eth0: {count} 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n")
+
+    async def _asked(self, *_: object) -> None:
+        self.asked += 1
 
 
-def test_the_kernels_file_is_gone_after_the_end(tmp_path: Path) -> None:
-    assert _cpu_nanoseconds(tmp_path / "cpu.stat") is None
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    return Kernel(tmp_path, monkeypatch)
+
+
+def meter(network: str, *, running: bool = True, share: usage.Share | None = None) -> UsageMeter:
+    clock = SystemClock()
+    engine = Engine(EngineSettings(), EngineEnvironment(), clock)
+    return UsageMeter(engine, clock, Seen("id", {"Running": running, "Pid": 1}, network), share=share)
+
+
+async def measured(measuring: UsageMeter, kernel: Kernel, sent: int) -> None:
+    """Measure, with so many bytes sent just before the end."""
+    task = asyncio.create_task(measuring.measure())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    kernel.sent(sent)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_the_engine_is_not_asked_for_what_the_kernel_tells(kernel: Kernel) -> None:
+    measuring = meter("bridge")
+    await measured(measuring, kernel, 300)
+
+    assert (measuring.cpu, measuring.io, kernel.asked) == (5000, 300, 0)
+
+
+async def test_it_is_where_the_kernel_does_not_tell(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NetworkCounts, "of", lambda _, __: None)
+    await measured(meter("bridge"), kernel, 300)
+
+    assert kernel.asked
+
+
+async def test_without_a_network_nothing_is_counted_there(kernel: Kernel) -> None:
+    measuring = meter("none")
+    await measured(measuring, kernel, 300)
+
+    assert (measuring.cpu, measuring.io, kernel.asked) == (5000, 0, 0)
+
+
+async def test_in_a_network_joined_before_this_daemon_came_only_what_follows_is_counted(kernel: Kernel) -> None:
+    measuring = meter("container:other")
+    await measured(measuring, kernel, 300)
+
+    assert measuring.io == 200
+
+
+async def test_nobody_is_asked_of_a_container_that_has_ended(kernel: Kernel) -> None:
+    measuring = meter("bridge", running=False)
+    await measuring.measure()
+
+    assert (measuring.cpu, kernel.asked) == (0, 0)
+
+
+async def test_a_network_that_goes_on_is_counted_after_the_end(kernel: Kernel) -> None:
+    class Shared:
+        async def traffic(self) -> int:
+            return 77
+
+    measuring = meter("container:holder", share=Shared())
+    await measured(measuring, kernel, 300)
+    await measuring.finish()
+
+    assert (measuring.cpu, measuring.io) == (5000, 77)

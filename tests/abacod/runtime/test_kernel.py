@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from abacod.runtime.kernel import NetworkCounts, Process, cpu_nanoseconds, network_bytes
+
+TABLE = """\
+Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo:    1000       1    0    0    0     0          0         0     1000       1    0    0    0     0       0          0
+  eth0:     200       1    0    0    0     0          0         0       30       1    0    0    0     0       0          0
+  eth1:       4       1    0    0    0     0          0         0        0       1    0    0    0     0       0          0
+"""
+
+
+def test_the_kernels_file_of_cgroup_1_is_in_nanoseconds(tmp_path: Path) -> None:
+    (tmp_path / "cpuacct.usage").write_text("32330162\n")
+
+    assert cpu_nanoseconds(tmp_path / "cpuacct.usage") == 32_330_162
+
+
+def test_the_kernels_file_of_cgroup_2_is_in_microseconds(tmp_path: Path) -> None:
+    (tmp_path / "cpu.stat").write_text("usage_usec 32330\nuser_usec 30000\nsystem_usec 2330\n")
+
+    assert cpu_nanoseconds(tmp_path / "cpu.stat") == 32_330_000
+
+
+def test_the_kernels_file_is_gone_after_the_end(tmp_path: Path) -> None:
+    assert cpu_nanoseconds(tmp_path / "cpu.stat") is None
+
+
+def test_bytes_are_those_of_both_directions_of_all_networks_but_the_loopback() -> None:
+    assert network_bytes(TABLE) == 234
+
+
+def test_a_table_that_is_not_understood_counts_nothing() -> None:
+    assert network_bytes("eth0: nonsense") == 0
+
+
+def test_the_network_of_a_process_that_is_not_the_containers_is_not_counted() -> None:
+    assert NetworkCounts.of("0123456789abcdef" * 4, os.getpid()) is None
+    assert NetworkCounts.of("0123456789abcdef" * 4, 0) is None
+
+
+def test_a_process_that_is_not_the_containers_is_not_looked_at() -> None:
+    assert Process.of("0123456789abcdef" * 4, os.getpid()) is None
+    assert Process.of("0123456789abcdef" * 4, 0) is None
+
+
+def test_a_process_runs_until_its_end() -> None:
+    child = subprocess.Popen(["/bin/sh", "-c", "read line"], stdin=subprocess.PIPE)
+    # The text of any process's cgroup has a slash.
+    process = Process.of("/", child.pid)
+    assert process is not None
+
+    assert process.runs()
+    child.communicate()
+
+    assert not process.runs()
+    process.close()

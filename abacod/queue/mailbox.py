@@ -31,13 +31,16 @@ class Mailbox:
         self._waiting = waiting
         self._head: list[Queued] = []
         self._fetched_to = 0
-        # Whether the store may have messages behind `_fetched_to`.
+        # Whether the store may have messages behind `_fetched_to`, and whether they are being looked for.
         self._unread = True
+        self._fetching = False
         self._in_hand: set[ExecutionId] = set()
         # How often messages were dropped: tells a fetch under way that what it reads may be gone.
         self._drops = 0
         self._arrived = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
+        self.takers = 0
+        """How many wait for a message."""
 
     def __len__(self) -> int:
         """How many messages wait, without those being executed (spec/actors-api 3.3)."""
@@ -55,20 +58,24 @@ class Mailbox:
         self._unread = True
         self._arrived.set()
 
+    def deliver(self, message: Queued) -> None:
+        """As `ring`, with the message itself, which then need not be fetched if all before it have been."""
+        all_before = message.behind <= self._fetched_to < message.seq
+        if not all_before or self._unread or self._fetching or len(self._head) >= _HEAD:
+            self.ring()
+            return
+        self._waiting += 1
+        self._head.append(message)
+        self._fetched_to = message.seq
+        self._arrived.set()
+
     async def take(self) -> Queued:
         """The next message; waits until there is one. Cancelling the wait loses nothing."""
-        while True:
-            async with self._one_at_a_time:
-                # Before the look, not after it: whoever rings during the look is heard.
-                self._arrived.clear()
-                if not self._head and self._unread:
-                    await self._fetch()
-                if self._head:
-                    message = self._head.pop(0)
-                    self._waiting -= 1
-                    self._in_hand.add(message.execution_id)
-                    return message
-            await self._arrived.wait()
+        self.takers += 1
+        try:
+            return await self._next()
+        finally:
+            self.takers -= 1
 
     def put_back(self, message: Queued) -> None:
         """Return a message that was taken to its place in the order, unless it was dropped meanwhile."""
@@ -91,12 +98,30 @@ class Mailbox:
         self._head = [message for message in self._head if message.execution_id not in gone]
         self._drops += 1
 
+    async def _next(self) -> Queued:
+        while True:
+            async with self._one_at_a_time:
+                # Before the look, not after it: whoever rings during the look is heard.
+                self._arrived.clear()
+                if not self._head and self._unread:
+                    self._fetching = True
+                    try:
+                        await self._fetch()
+                    finally:
+                        self._fetching = False
+                if self._head:
+                    message = self._head.pop(0)
+                    self._waiting -= 1
+                    self._in_hand.add(message.execution_id)
+                    return message
+            await self._arrived.wait()
+
     async def _fetch(self) -> None:
         while True:
             drops = self._drops
             self._unread = False
             try:
-                fetched = await self._database.read(
+                fetched = await self._database.glance(
                     lambda tx: messages.waiting_after(tx, self.actor_id, self._fetched_to, _HEAD)
                 )
             except BaseException:

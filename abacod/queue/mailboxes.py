@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from abacod.ids import ActorId
+from abacod.models.message import Queued
 from abacod.queue.mailbox import Mailbox
 from abacod.store import messages
 from abacod.store.database import Database
@@ -37,6 +38,11 @@ class Mailboxes:
         """A message for the actor is in the store: count it and wake whoever works for the actor."""
         self.of(actor_id).ring()
         self.wake(actor_id)
+
+    def deliver(self, message: Queued) -> None:
+        """As `ring`, for a message that is at hand: it need not be read from the store again."""
+        self.of(message.execution.actor_id).deliver(message)
+        self.wake(message.execution.actor_id)
 
     def wake(self, actor_id: ActorId) -> None:
         """See to it that somebody looks after the actor's mailbox."""

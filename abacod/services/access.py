@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from abacod.clock import Clock
 from abacod.errors import ActorNotFound, ConfigNotFound, NotFound, NotPermitted
-from abacod.ids import ActorId, TenantId, is_hashid
+from abacod.ids import ActorId, ExecutionId, TenantId, is_hashid
 from abacod.models.actor import Actor
 from abacod.models.alias import Alias
 from abacod.models.permission import Demand, Subject
 from abacod.models.user import Caller, Level
-from abacod.store import actors, aliases, permissions
+from abacod.store import actors, aliases, executions, permissions
 from abacod.store.database import Database, Transaction
+from abacod.store.remembered import Remembered
+
+_PARTS: Final = ("actor", "alias", "config")
+"""The parts of a path that name something with permissions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +30,16 @@ class Named:
     config: str | None = None
     subject: Subject | None = None
     """That of these whose permissions, or nonces, are meant: the alias or config, else the actor."""
+    only_own: bool = False
+    """Whether the caller sees none of the actor's executions but its own."""
 
 
 class Access:
     """Finds what a request names and checks the caller's level on it (spec/actors-api 7.4)."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._answers: Remembered[Named] = Remembered(database, clock)
 
     async def named(self, caller: Caller, demand: Demand, parameters: Mapping[str, str]) -> Named:
         """What `parameters`, the parts of a path, name, if the caller may do what the route demands.
@@ -44,11 +53,24 @@ class Access:
         require_role(caller, demand)
         if not demand.names_something:
             return Named()
-        return await self._database.glance(lambda tx: permitted(tx, caller, demand, parameters))
+        key = caller, demand, *(parameters.get(part) for part in _PARTS)
+        named = await self._answers.ask(key, lambda tx: _permitted(tx, caller, demand, parameters))
+        if named.only_own and named.actor is not None and "execution" in parameters:
+            actor, execution_id = named.actor, ExecutionId(parameters["execution"])
+            await self._database.glance(lambda tx: _require_own(tx, caller, actor, execution_id))
+        return named
 
 
 def permitted(tx: Transaction, caller: Caller, demand: Demand, parameters: Mapping[str, str]) -> Named:
     """As `Access.named`, within a transaction, for what is demanded beside the role."""
+    named = _permitted(tx, caller, demand, parameters)
+    if named.only_own and named.actor is not None and "execution" in parameters:
+        _require_own(tx, caller, named.actor, ExecutionId(parameters["execution"]))
+    return named
+
+
+def _permitted(tx: Transaction, caller: Caller, demand: Demand, parameters: Mapping[str, str]) -> Named:
+    """What is named but for its execution: this depends on nothing but the tables of `rights`."""
     if demand.config is not None:
         config = Subject.config(caller.tenant, parameters["config"])
         if not permissions.levels(tx, config):
@@ -58,9 +80,11 @@ def permitted(tx: Transaction, caller: Caller, demand: Demand, parameters: Mappi
         return Named(config=parameters["config"], subject=config)
     if demand.alias is not None:
         return _permitted_alias(tx, caller, parameters["alias"], demand.alias, demand.actor)
+    if demand.builtin is not None and demand.actor is not None:
+        return _permitted_builtin(tx, caller, demand.builtin, demand.actor)
     if demand.actor is not None:
         actor = permitted_actor(tx, caller, parameters["actor"], demand.actor)
-        return Named(actor, subject=Subject.actor(actor.id))
+        return Named(actor, subject=Subject.actor(actor.id), only_own=_sees_only_own(tx, caller, actor))
     return Named()
 
 
@@ -127,6 +151,34 @@ def require_role(caller: Caller, demand: Demand) -> None:
     """Raises NotPermitted if an administrator is demanded, and the caller is none."""
     if demand.admin is not None and not caller.is_admin:
         raise NotPermitted(demand.admin)
+
+
+def _sees_only_own(tx: Transaction, caller: Caller, actor: Actor) -> bool:
+    """Logs of built-in actors have the tokens of pipelines and jobs: they are for who sent the message, and who runs the actor.
+
+    What came with a nonce is nobody's own: others have the nonce, too.
+    """
+    return actor.builtin is not None and (
+        caller.by_nonce or not holds(tx, caller, Subject.actor(actor.id), Level.UPDATE)
+    )
+
+
+def _require_own(tx: Transaction, caller: Caller, actor: Actor, execution_id: ExecutionId) -> None:
+    execution = executions.get(tx, actor.id, execution_id)
+    if caller.by_nonce or execution.executor != caller.username:
+        raise NotPermitted(
+            f"Not authorized -- {actor.builtin} is built in: its executions are shown to who sent the message, with a "
+            "token and not with a nonce."
+        )
+
+
+def _permitted_builtin(tx: Transaction, caller: Caller, name: str, needed: Level) -> Named:
+    actor = actors.builtin(tx, caller.tenant, name)
+    if actor is None:
+        raise ActorNotFound(f"The built-in reactor {name} is switched off here; see the setting pipelines.enabled.")
+    if not holds(tx, caller, Subject.actor(actor.id), needed):
+        raise NotPermitted(f"Not authorized -- you do not have access to the built-in reactor {name}.")
+    return Named(actor, subject=Subject.actor(actor.id))
 
 
 def _permitted_alias(tx: Transaction, caller: Caller, name: str, needed: Level, on_actor: Level | None) -> Named:

@@ -10,9 +10,11 @@ from typing import Any, Final
 import structlog
 
 from abacod.clock import Clock
-from abacod.config import RunSettings, WebhookSettings, WorkerSettings
+from abacod.config import RunSettings, WebhookSettings
+from abacod.config_workers import WorkerSettings
 from abacod.errors import (
     ActorShuttingDown,
+    BuiltinActor,
     InvalidField,
     NotFound,
     NotPermitted,
@@ -116,10 +118,12 @@ class Actors:
             InvalidField, NotPermitted: see `registration`.
             ActorNotFound: it was deleted meanwhile.
             ActorShuttingDown: it is being deleted.
+            BuiltinActor: the server has registered it itself.
         """
 
         def change(tx: Transaction) -> tuple[Actor, Actor]:
             before = permitted_actor(tx, caller, actor_id, Level.UPDATE)
+            _refuse_builtin(before)
             if before.status is ActorStatus.SHUTTING_DOWN:
                 raise ActorShuttingDown("The actor is being deleted.")
             self._check(definition, caller, before.definition)
@@ -137,7 +141,12 @@ class Actors:
         return after
 
     async def delete(self, actor: Actor) -> bool:
-        """Stop everything the actor does and remove it; False if its executions still end, after which it goes by itself."""
+        """Stop everything the actor does and remove it; False if its executions still end, after which it goes by itself.
+
+        Raises:
+            BuiltinActor: the server has registered it itself.
+        """
+        _refuse_builtin(actor)
 
         def shut_down(tx: Transaction) -> list[ExecutionId]:
             actors.set_status(tx, actor.id, ActorStatus.SHUTTING_DOWN, "")
@@ -264,6 +273,11 @@ class Actors:
         for execution_id in dropped:
             executions.fail(tx, execution_id, {"reason": "The actor was deleted."}, self._clock.now(), None)
         return dropped
+
+
+def _refuse_builtin(actor: Actor) -> None:
+    if actor.builtin is not None:
+        raise BuiltinActor(f"The actor {actor.builtin} is built in: it can be neither changed nor deleted.")
 
 
 def _other_workers(after: ActorDefinition, before: ActorDefinition) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from abacod.errors import InvalidField
+from abacod.errors import BuiltinActor, InvalidField
 from abacod.ids import is_hashid
 from abacod.models.alias import Alias
 from abacod.models.permission import Subject
@@ -15,7 +15,7 @@ from abacod.models.user import Caller, Level
 from abacod.services import names
 from abacod.services.access import link_targets, permitted_actor, require
 from abacod.services.registration import check_alias_target
-from abacod.store import aliases
+from abacod.store import actors, aliases
 from abacod.store.database import Database, Transaction
 
 RESERVED: Final = frozenset(
@@ -68,6 +68,7 @@ class Aliases:
 
         Raises:
             InvalidField: a link would lead in a circle.
+            BuiltinActor: it is the name of a built-in reactor, and stands for it.
             AliasNotFound, ActorNotFound: there is no such alias or actor.
             NotPermitted: the caller lacks UPDATE on one of the two.
         """
@@ -75,6 +76,7 @@ class Aliases:
         def change(tx: Transaction) -> Alias:
             before = aliases.get(tx, caller.tenant, name)
             require(tx, caller, Subject.alias(caller.tenant, name), Level.UPDATE)
+            _refuse_builtin(tx, before)
             refusal = (
                 "Not authorized -- you do not have UPDATE access to the actor you want to associate with this alias."
             )
@@ -91,6 +93,7 @@ class Aliases:
         """Remove the alias with its permissions and nonces; the actor stays.
 
         Raises:
+            BuiltinActor: it is the name of a built-in reactor, and stands for it.
             AliasNotFound: there is no such alias.
             NotPermitted: the caller has no UPDATE on it.
         """
@@ -98,10 +101,20 @@ class Aliases:
         def remove(tx: Transaction) -> None:
             alias = aliases.get(tx, caller.tenant, name)
             require(tx, caller, Subject.alias(caller.tenant, name), Level.UPDATE)
+            _refuse_builtin(tx, alias)
             aliases.delete(tx, alias)
 
         await self._database.write(remove)
         _log.info("alias_deleted", alias=name, tenant=caller.tenant, by=caller.username)
+
+
+def _refuse_builtin(tx: Transaction, alias: Alias) -> None:
+    """Refuse to take its name from a built-in reactor: messages to it, with their tokens, would reach somebody else's actor."""
+    actor = actors.builtin(tx, alias.tenant, alias.name)
+    if actor is not None and actor.id == alias.actor_id:
+        raise BuiltinActor(
+            f"The alias {alias.name} is that of a built-in reactor: it can be neither changed nor deleted."
+        )
 
 
 def check_name(name: str) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from abacod.clock import Clock
-from abacod.config import WorkerSettings
+from abacod.config_workers import WorkerSettings
 from abacod.models.actor import Actor
 from abacod.models.states import ActorStatus, WorkerStatus
 from abacod.queue.mailboxes import Mailboxes
@@ -75,7 +75,7 @@ class Autoscaler:
             len(self._mailboxes.of(actor.id)),
             viable,
             limit=self._pools.limit_of(actor),
-            keeps_one=actor.has_sync_hint,
+            keeps_one=actor.keeps_worker,
             idle_limit=timedelta(seconds=self._settings.sync_idle_seconds),
             now=self._clock.now(),
         )

@@ -12,11 +12,21 @@ from abacod.ids import WorkerId
 from abacod.models.actor import Actor, parse_memory
 from abacod.models.execution import Execution
 from abacod.models.message import Queued
-from abacod.runtime.run import RunSpec
+from abacod.runtime.run import Delivery, Keep, RunSpec
 
 RESERVED_PREFIX: Final = "_abaco_"
 RESERVED_NAMES: Final = frozenset({"MSG", "_actor_configs"})
 """Names that neither a registration nor a query may set (spec/actors-api 3.2)."""
+
+_LASTING: Final = (
+    "_abaco_actor_id",
+    "_abaco_actor_dbid",
+    "_abaco_actor_name",
+    "_abaco_worker_id",
+    "_abaco_container_repo",
+    "_abaco_api_server",
+)
+"""What is the same for all messages of one worker."""
 
 ValueStyle = Literal["json", "python"]
 VALUE_STYLES: Final[tuple[ValueStyle, ...]] = get_args(ValueStyle)
@@ -82,6 +92,7 @@ def run_spec(
     worker_id: WorkerId,
     variables: Mapping[str, str],
     settings: RunSettings,
+    message: Queued,
     binary_message: Path | None,
 ) -> RunSpec:
     """Everything a runtime needs to run the message."""
@@ -101,12 +112,28 @@ def run_spec(
         privileged=actor.definition.privileged,
         time_limit=time_limit(settings),
         binary_message=binary_message,
+        keep=_keep(actor),
+        lasting_environment=_lasting(actor, variables) if actor.has_resident_hint else {},
+        delivery=Delivery(message.body, message.environment, execution.executor, message.by_nonce),
     )
 
 
 def time_limit(settings: RunSettings) -> int | None:
     """How long an execution may run, in seconds; None for as long as it likes."""
     return _unless_unlimited(settings.max_run_seconds)
+
+
+def _lasting(actor: Actor, variables: Mapping[str, str]) -> Mapping[str, str]:
+    given = {name: text for name, text in actor.definition.default_environment.items() if not is_reserved(name)}
+    return {**given, **{name: variables[name] for name in _LASTING}}
+
+
+def _keep(actor: Actor) -> Keep:
+    if actor.has_resident_hint:
+        return Keep.RESIDENT
+    if actor.has_warm_hint:
+        return Keep.REUSED
+    return Keep.ALWAYS if actor.has_sync_hint else Keep.NOTHING
 
 
 def _user(actor: Actor, execution: Execution) -> str | None:

@@ -67,8 +67,9 @@ class Events:
 
     def note_ends(self, tx: Transaction, actor_id: ActorId, ended: Collection[ExecutionId]) -> bool:
         """Executions of the actor have ended. True if events came of it: then call `wake` after the transaction."""
-        actor = actors.find(tx, actor_id) if ended else None
-        if actor is None or not _tells(actor):
+        # Asked at the end of each execution: most actors tell nobody, and are not read as a whole.
+        actor = actors.find(tx, actor_id) if ended and actors.tells(tx, actor_id) else None
+        if actor is None:
             return False
         now = self._clock.now()
         for execution_id in ended:

@@ -11,7 +11,7 @@ import structlog
 
 from abacod.clock import Clock
 from abacod.errors import EngineUnavailable, NotRunning
-from abacod.ids import ActorId, ExecutionId
+from abacod.ids import ActorId, ExecutionId, Username
 from abacod.models.execution import Execution, ExecutionSummary, Totals
 from abacod.models.states import ExecutionStatus
 from abacod.queue.mailboxes import Mailboxes
@@ -50,10 +50,12 @@ class Executions:
         self._list_limit = list_limit
         self._spawn = spawn
 
-    async def listed(self, actor_id: ActorId) -> tuple[list[ExecutionSummary], Totals]:
-        """The newest executions, the oldest of them first, and the sums over all."""
+    async def listed(
+        self, actor_id: ActorId, executor: Username | None = None
+    ) -> tuple[list[ExecutionSummary], Totals]:
+        """The newest executions, those of one user if that is given, the oldest of them first, and the sums over all."""
         return await self._database.read(
-            lambda tx: (executions.newest(tx, actor_id, self._list_limit), totals.of_actor(tx, actor_id))
+            lambda tx: (executions.newest(tx, actor_id, self._list_limit, executor), totals.of_actor(tx, actor_id))
         )
 
     async def get(self, actor_id: ActorId, execution_id: ExecutionId) -> Execution:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from abacod.models.actor import Actor
 from abacod.models.config import Config
 from abacod.models.execution import Execution
 from abacod.models.message import Queued
-from abacod.models.states import ExecutionStatus
 from abacod.models.user import User
-from abacod.runtime.run import RunSpec, Runtime
+from abacod.runtime.run import Keep, RunSpec, Runtime
+from abacod.services.batch.plan import Planner, RunPlan, no_plans
 from abacod.services.configs import config_text
 from abacod.services.engine_watch import EngineWatch
 from abacod.services.environment import ValueStyle, environment, run_spec, time_limit
@@ -29,10 +29,19 @@ from abacod.services.progress import Progress
 from abacod.services.sealing import Seal
 from abacod.services.settle import Settlement
 from abacod.services.tokens import Tokens
-from abacod.store import actors, configs, executions, users
+from abacod.store import actors, configs, users
 from abacod.store.database import Database, Transaction
+from abacod.store.remembered import Remembered
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What runs of an actor have beside it and their message: its configs, and the owner's account if they need a token."""
+
+    owner: User | None
+    configs: list[Config]
 
 
 class Next(Enum):
@@ -65,8 +74,11 @@ class Executor:
         api_server: Callable[[], Awaitable[str]],
         messages_dir: Path,
         style: ValueStyle,
+        plan_of: Planner = no_plans,
     ) -> None:
+        """`plan_of` knows what runs of the actors behind apps are given."""
         self._database = database
+        self._surroundings: Remembered[_Surroundings] = Remembered(database, clock)
         self._runtime = runtime
         self._settlement = settlement
         self._tokens = tokens
@@ -80,23 +92,32 @@ class Executor:
         self._api_server = api_server
         self._messages_dir = messages_dir
         self._style = style
+        self._plan_of = plan_of
         self._live: dict[ExecutionId, Progress] = {}
 
-    async def execute(self, actor: Actor, worker_id: WorkerId, message: Queued) -> Next:
-        """Run the message and settle its execution.
+    async def execute(self, actor: Actor, worker_id: WorkerId, message: Queued, *, another_waits: bool = False) -> Next:
+        """Run the message and settle its execution; `another_waits` tells that there is a next one already.
 
         Raises:
             EngineUnavailable: the engine went away before the container was started; the message is untouched.
         """
-        execution, owner, found = await self._database.read(lambda tx: self._load(tx, actor, message.execution_id))
-        if execution is None or execution.status is not ExecutionStatus.SUBMITTED:
-            return Next.LEAVE_IT
+        execution = message.execution
+        plan = None
+        if actor.is_behind_app:
+            plan = await self._database.read(lambda tx: self._plan_of(tx, execution.id))
+            if plan is None:
+                await self._settlement.fail(execution.id, actor, "This actor runs batch jobs; submit one to /jobs/v2.")
+                return Next.TAKE_ANOTHER
+        surroundings = await self._surroundings.ask(actor.id, lambda tx: self._surroundings_of(tx, actor))
         try:
-            configs_text = config_text(found, self._seal, self._style)
+            configs_text = config_text(surroundings.configs, self._seal, self._style)
         except (TooLarge, SealBroken) as error:
             await self._settlement.fail(execution.id, actor, error.message)
             return Next.TAKE_ANOTHER
-        spec = self._spec(actor, execution, message, worker_id, owner, await self._api_server(), configs_text)
+        # A built-in reactor is in the daemon already, and does not wait for an engine that may not answer.
+        api_server = "" if actor.is_native else await self._api_server()
+        spec = self._spec(actor, message, worker_id, surroundings.owner, api_server, configs_text)
+        spec = _fitted(spec, plan, another_waits=another_waits)
         with self._following(execution.id, worker_id) as progress:
             try:
                 outcome = await self._runtime.run(spec, progress)
@@ -113,27 +134,32 @@ class Executor:
             else:
                 begun = replace(execution, worker_id=worker_id, start_time=progress.started_at)
                 await self._settlement.complete(begun, actor, outcome, progress)
-        await self._discard(execution.id)
+        await self._discard(execution.id, actor)
         return Next.TAKE_ANOTHER
 
     async def resume(self, execution: Execution) -> None:
         """Follow a container that an earlier daemon started to its end and settle its execution."""
-        actor = await self._database.read(lambda tx: actors.find(tx, execution.actor_id))
+        actor, plan = await self._database.read(
+            lambda tx: (actors.find(tx, execution.actor_id), self._plan_of(tx, execution.id))
+        )
+        limit: float | None = time_limit(self._runs)
+        if plan is not None:
+            limit = plan.limit(limit)
         with self._following(execution.id, execution.worker_id or new_worker_id()) as progress:
             await progress.log_restarts()
             try:
-                outcome = await self._runtime.resume(execution.id, progress, time_limit=time_limit(self._runs))
+                outcome = await self._runtime.resume(execution.id, progress, time_limit=limit)
             except RunLost as error:
                 await self._settlement.fail(execution.id, actor, error.message, progress)
             else:
                 await self._settlement.complete(execution, actor, outcome, progress)
-        await self._discard(execution.id)
+        await self._discard(execution.id, actor)
 
     async def give_up(self, execution_id: ExecutionId, actor: Actor, error: Exception) -> None:
         """End an execution in ERROR because of a defect of abacod's own, which goes to the log with its traceback."""
         _log.exception("execution_crashed", execution=execution_id, exc_info=error)
         await self._settlement.fail(execution_id, actor, f"Internal error: {type(error).__name__}.")
-        await self._discard(execution_id)
+        await self._discard(execution_id, actor)
 
     async def halt(self, execution_id: ExecutionId) -> None:
         """Ask the container to end, then force it (spec/actors-api 4.3); the execution is settled as usual."""
@@ -151,7 +177,6 @@ class Executor:
     def _spec(
         self,
         actor: Actor,
-        execution: Execution,
         message: Queued,
         worker_id: WorkerId,
         owner: User | None,
@@ -164,7 +189,7 @@ class Executor:
             access_token = self._tokens.issue(account, "access").text
         variables = environment(
             actor,
-            execution,
+            message.execution,
             message,
             worker_id,
             api_server=api_server,
@@ -173,14 +198,11 @@ class Executor:
             configs=configs_text,
         )
         binary_message = self._messages_dir / message.execution_id if message.body is None else None
-        return run_spec(actor, execution, worker_id, variables, self._runs, binary_message)
+        return run_spec(actor, message.execution, worker_id, variables, self._runs, message, binary_message)
 
-    def _load(
-        self, tx: Transaction, actor: Actor, execution_id: ExecutionId
-    ) -> tuple[Execution | None, User | None, list[Config]]:
-        """The execution, the owner's account where the run needs a token of theirs, and the actor's configs."""
+    def _surroundings_of(self, tx: Transaction, actor: Actor) -> _Surroundings:
         owner = users.find(tx, actor.tenant, actor.owner) if self._wants_token(actor) else None
-        return executions.find(tx, execution_id), owner, configs.of_actor(tx, actor.tenant, actor.id)
+        return _Surroundings(owner, configs.of_actor(tx, actor.tenant, actor.id))
 
     def _wants_token(self, actor: Actor) -> bool:
         wanted = actor.definition.token
@@ -214,11 +236,21 @@ class Executor:
         await self._settlement.fail(message.execution_id, actor, error.message, progress)
         return Next.TAKE_ANOTHER
 
-    async def _discard(self, execution_id: ExecutionId) -> None:
+    async def _discard(self, execution_id: ExecutionId, actor: Actor | None) -> None:
         """Remove the container, once the engine lets; until then there is nothing else that the worker could do."""
+        if actor is not None and actor.is_native:
+            return  # it had none, and the actor goes on while the engine is away
         while True:
             try:
-                return await self._runtime.discard(execution_id)
+                await self._runtime.discard(execution_id)
             except EngineUnavailable as error:
                 self._engine.lost(error)
                 await self._engine.until_up()
+            else:
+                return
+
+
+def _fitted(spec: RunSpec, plan: RunPlan | None, *, another_waits: bool) -> RunSpec:
+    if plan is not None:
+        return plan.applied(spec)
+    return replace(spec, keep=Keep.NEXT) if another_waits and spec.keep is Keep.NOTHING else spec

@@ -5,28 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterable, Callable, Mapping
+from dataclasses import replace
 from io import BufferedWriter
 from pathlib import Path
-from typing import Final
 
 from abacod.clock import Clock
-from abacod.errors import InvalidField, InvalidMessage, MailboxBusy, StorageUnavailable, TooLarge
+from abacod.errors import InvalidField, InvalidMessage, StorageUnavailable, TooLarge
 from abacod.ids import ActorId, ExecutionId, new_execution_id
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
 from abacod.models.message import BINARY_OMITTED, MAX_TEXT_BYTES, Message
 from abacod.models.user import Caller
 from abacod.queue.mailboxes import Mailboxes
-from abacod.services.enqueue import enqueue
+from abacod.services.enqueue import Attention, Sending, enqueue_all
 from abacod.services.environment import is_reserved
 from abacod.services.events import Events
 from abacod.services.news import News
 from abacod.services.registration import environment_problem
 from abacod.store import executions, messages
 from abacod.store.database import Database, Transaction
-
-# A synchronous message is refused when more than that many messages wait (seeds: Synchronous Messaging).
-_MOST_WAITING: Final = 3
 
 
 class Messages:
@@ -54,17 +51,17 @@ class Messages:
     async def send(self, caller: Caller, actor: Actor, message: Message, *, synchronous: bool = False) -> Execution:
         """Put a text or JSON message into the actor's mailbox; returns once that is on disk.
 
-        The sender of a `synchronous` message is going to wait for its execution.
+        The sender of a `synchronous` message is going to wait for its answer (`Results.answer`).
 
         Raises:
             MailboxBusy: the message is synchronous, and more than three wait already (spec/actors-api 3.4).
-            TooLarge: the text does not fit into a container's environment (spec/decisions).
+            TooLarge: the text does not fit into a container's environment (spec/decisions), and the actor runs in one.
             InvalidMessage: the text has a NUL character, which no environment can hold.
             InvalidField: a query parameter cannot be an environment variable.
             ActorShuttingDown: the actor is being deleted.
         """
         text = message.body or ""
-        if len(text.encode()) > MAX_TEXT_BYTES:
+        if len(text.encode()) > MAX_TEXT_BYTES and not actor.is_native:
             raise TooLarge(
                 f"The message is larger than the {MAX_TEXT_BYTES} bytes that fit into a container's environment; send it as "
                 "application/octet-stream instead."
@@ -127,16 +124,27 @@ class Messages:
         self, caller: Caller, actor: Actor, message: Message, execution_id: ExecutionId, *, synchronous: bool
     ) -> Execution:
         _check_variables(message.environment)
-        received = self._clock.now()
-        in_hand = self._mailboxes.of(actor.id).in_hand
-
-        def record(tx: Transaction) -> Execution:
-            if synchronous and messages.waiting_count(tx, actor.id, in_hand) > _MOST_WAITING:
-                raise MailboxBusy
-            return enqueue(tx, actor, caller.username, message, received, execution_id)
-
+        sending = Sending(
+            actor,
+            caller.username,
+            replace(message, by_nonce=True) if caller.by_nonce else message,
+            self._clock.now(),
+            execution_id,
+            synchronous=self._attention(actor) if synchronous else None,
+        )
         # A client that hangs up between the commit and the bell must not leave a message that nobody was told of.
-        return await self._database.write(record, after=lambda: self._mailboxes.ring(actor.id))
+        if synchronous:
+            self._news.expect(execution_id)
+        try:
+            queued = await self._database.write_together(enqueue_all, sending, after=self._mailboxes.deliver)
+        except BaseException:
+            self._news.expect_no_more(execution_id)
+            raise
+        return queued.execution
+
+    def _attention(self, actor: Actor) -> Attention:
+        mailbox = self._mailboxes.of(actor.id)
+        return Attention(mailbox.in_hand, mailbox.takers)
 
     async def _dropped(
         self, empty: Callable[[Transaction], tuple[list[ExecutionId], bool]], actor_id: ActorId

@@ -11,12 +11,13 @@ import structlog
 from abacod.clock import Clock
 from abacod.errors import InvalidField, InvalidNonce, NonceNotFound, NonceUsedUp, NotPermitted
 from abacod.ids import ActorId, NonceId, TenantId, is_hashid, new_nonce_id
+from abacod.models.actor import NATIVE
 from abacod.models.nonce import Nonce
 from abacod.models.permission import Demand, Kind, Subject
 from abacod.models.user import Caller, Level
 from abacod.services.access import Named, permitted, require, require_role
 from abacod.services.sealing import Seal
-from abacod.store import aliases, nonces, users
+from abacod.store import actors, aliases, nonces, users
 from abacod.store.database import Database, Transaction
 
 # What levels nonces may have (seeds: Nonces Attached to Aliases).
@@ -114,7 +115,7 @@ class Nonces:
 
         def use(tx: Transaction) -> tuple[Caller, Named]:
             nonce = nonces.find(tx, nonce_id)
-            if nonce is None or nonce.subject != _subject_of(parameters["actor"], nonce.tenant):
+            if nonce is None or nonce.subject not in _subjects(tx, demand, parameters, nonce.tenant):
                 raise InvalidNonce
             if nonce.level < needed:
                 raise NotPermitted("Nonce does not have sufficient permissions level.")
@@ -129,15 +130,31 @@ class Nonces:
         return await self._database.write(use)
 
 
-def _subject_of(identifier: str, tenant: TenantId) -> Subject:
-    """Whose nonces are good for a path with this identifier: a nonce of an actor for its id only, one of an alias for that."""
-    return Subject.actor(ActorId(identifier)) if is_hashid(identifier) else Subject.alias(tenant, identifier)
+def _subjects(tx: Transaction, demand: Demand, parameters: Mapping[str, str], tenant: TenantId) -> tuple[Subject, ...]:
+    """Whose nonces are good for a path: a nonce of an actor for its id only, one of an alias for that.
+
+    A built-in actor keeps its alias for good, and takes nonces by whichever name: they say which actor was meant either way.
+    So does a path that names no actor but shows what a built-in one keeps.
+    """
+    if demand.builtin is not None:
+        actor = actors.builtin(tx, tenant, demand.builtin)
+        return () if actor is None else (Subject.actor(actor.id), Subject.alias(tenant, demand.builtin))
+    identifier = parameters["actor"]
+    if not is_hashid(identifier):
+        named = actors.builtin(tx, tenant, identifier)
+        also = () if named is None else (Subject.actor(named.id),)
+        return (Subject.alias(tenant, identifier), *also)
+    actor = actors.find(tx, ActorId(identifier))
+    if actor is None or not actor.is_native or actor.tenant != tenant:
+        return (Subject.actor(ActorId(identifier)),)
+    return Subject.actor(actor.id), Subject.alias(tenant, actor.definition.image.removeprefix(NATIVE))
 
 
 def _holder(tx: Transaction, nonce: Nonce) -> Caller:
     """As whom a request with this nonce runs. Users of further issuers have no account that could have lost a role."""
     account = users.find(tx, nonce.tenant, nonce.owner)
-    return Caller(nonce.tenant, nonce.owner, nonce.roles & account.roles if account else nonce.roles)
+    roles = nonce.roles & account.roles if account else nonce.roles
+    return Caller(nonce.tenant, nonce.owner, roles, by_nonce=True)
 
 
 def _checked_level(kind: Kind, name: str) -> Level:

@@ -26,7 +26,8 @@ class Overview:
     async def utilization(self) -> Utilization:
         """How busy the server is, over all tenants."""
         current, ever = await self._database.read(lambda tx: (actors.count(tx), totals.actors_ever(tx)))
-        return Utilization(current, ever, len(self._pools.all_workers()), self._pools.requests)
+        workers = [worker for worker in self._pools.all_workers() if worker.actor.builtin is None]
+        return Utilization(current, ever, len(workers), self._pools.requests)
 
     async def actors(self, tenant: TenantId) -> list[BusyActor]:
         """The tenant's actors, oldest first, with what they do and have done."""
@@ -58,4 +59,5 @@ class Overview:
         return await self._database.read(question)
 
     def _workers(self, tenant: TenantId) -> list[WorkerRecord]:
-        return [worker.record for worker in self._pools.all_workers() if worker.actor.tenant == tenant]
+        every = self._pools.all_workers()
+        return [worker.record for worker in every if worker.actor.tenant == tenant and worker.actor.builtin is None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from abacod.config import WorkerSettings
+from abacod.config_workers import WorkerSettings
 
 
 class Places:

@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 
 from abacod.clock import Clock
-from abacod.config import RunSettings, WorkerSettings
+from abacod.config import RunSettings
+from abacod.config_workers import WorkerSettings
 from abacod.errors import ActorShuttingDown, ImageMissing, StorageUnavailable
 from abacod.ids import ActorId, WorkerId
 from abacod.models.actor import READY_MESSAGE, Actor
@@ -24,6 +25,7 @@ from abacod.services.places import Places
 from abacod.services.worker import Worker, WorkerTools
 from abacod.store import actors
 from abacod.store.database import Database, Transaction
+from abacod.store.remembered import Remembered
 
 # Pause before an actor is looked at again after the database refused or a worker crashed, in seconds.
 _TROUBLE_PAUSE: Final = 1.0
@@ -32,7 +34,10 @@ _log = structlog.get_logger()
 
 
 class Pools:
-    """All workers. `run` is the task in whose group they live; no worker starts before `open_for_work`."""
+    """All workers. `run` is the task in whose group they live.
+
+    No worker starts before `open_for_work`, and those of built-in reactors not before `open_for_builtins`.
+    """
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class Pools:
         clock: Clock,
     ) -> None:
         self._database = database
+        self._actors: Remembered[Actor | None] = Remembered(database, clock)
         self._mailboxes = mailboxes
         self._executor = executor
         self._runtime = runtime
@@ -67,7 +73,10 @@ class Pools:
         self._pools: dict[ActorId, dict[WorkerId, Worker]] = {}
         self._starved: dict[ActorId, str] = {}
         """The queues of the actors that have no worker for want of a place, the one that waits longest first."""
-        self._open = asyncio.Event()
+        self._builtins_open = asyncio.Event()
+        self._open = False
+        self._early: dict[ActorId, None] = {}
+        """The actors with messages that came before workers may start for them."""
         self._draining = False
         self._group: asyncio.TaskGroup | None = None
 
@@ -75,7 +84,7 @@ class Pools:
         """Give every actor a worker as soon as something arrives for it."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            await self._open.wait()
+            await self._builtins_open.wait()
             while True:
                 for actor_id in await self._mailboxes.arrivals():
                     try:
@@ -85,9 +94,17 @@ class Pools:
                         self._mailboxes.wake(actor_id)
                         await self._clock.sleep(_TROUBLE_PAUSE)
 
+    def open_for_builtins(self) -> None:
+        """Let workers of built-in reactors start, which need no engine: what they had begun waits again."""
+        self._builtins_open.set()
+
     def open_for_work(self) -> None:
-        """Let workers start: what an earlier daemon left running has been taken up."""
-        self._open.set()
+        """Let all workers start: what an earlier daemon left running has been taken up."""
+        self._open = True
+        self._builtins_open.set()
+        for actor_id in self._early:
+            self._mailboxes.wake(actor_id)
+        self._early.clear()
 
     # --- asked by others ----------------------------------------------------------------------------------------
 
@@ -178,6 +195,8 @@ class Pools:
         actor = await self._database.read(partial(actors.find, actor_id=actor_id))
         if actor is None or actor.status in (ActorStatus.ERROR, ActorStatus.SHUTTING_DOWN):
             self._starves_no_more(actor_id)
+        elif not self._open and not actor.is_native:
+            self._early[actor_id] = None
         elif not self.viable(actor_id):  # else an update or a request for workers was faster
             self._start_or_starve(actor)
 
@@ -198,14 +217,20 @@ class Pools:
     @property
     def may_start(self) -> bool:
         """Whether workers are started now. Before that, an actor that is woken gets one as soon as they are."""
-        return self._open.is_set() and not self._draining
+        return self._open and not self._draining
+
+    def _in_places(self) -> list[Worker]:
+        """The workers that take a place; those of built-in reactors have no containers, and take none."""
+        return [worker for worker in self.all_workers() if not worker.actor.is_native]
 
     def _places(self) -> Places:
-        counted = [worker for worker in self.all_workers() if worker.status.viable or worker.executing]
+        counted = [worker for worker in self._in_places() if worker.status.viable or worker.executing]
         return Places(self._settings, [worker.actor.definition.queue for worker in counted])
 
     def _others_come_first(self, actor: Actor) -> bool:
         """Whether a place that is free now is for an actor that has starved longer, and has been woken for it."""
+        if actor.is_native:
+            return False
         places = self._places()
         for actor_id, queue in self._starved.items():
             if actor_id == actor.id:
@@ -216,12 +241,14 @@ class Pools:
 
     def _has_room(self, actor: Actor) -> bool:
         """Whether one more worker of the actor has a place; an idle worker of another actor makes place."""
+        if actor.is_native:
+            return True
         places, queue = self._places(), actor.definition.queue
         if places.fits(queue):
             return True
         idle = [
             worker
-            for worker in self.all_workers()
+            for worker in self._in_places()
             if worker.status is WorkerStatus.READY
             and worker.actor.id != actor.id
             and not len(self._mailboxes.of(worker.actor.id))
@@ -254,6 +281,7 @@ class Pools:
             _log.exception("worker_crashed", worker=worker.id, actor=worker.actor.id)
             await self._clock.sleep(_TROUBLE_PAUSE)
         finally:
+            self._runtime.worker_ended(worker.id)
             pool = self._pools[worker.actor.id]
             del pool[worker.id]
             if not pool:
@@ -283,7 +311,7 @@ class Pools:
 
         Without that an actor whose mailbox never empties would keep the others out for ever.
         """
-        if not self._starved:
+        if not self._starved or worker.actor.is_native:
             return False
         places, queue = self._places(), worker.actor.definition.queue
         return any(
@@ -291,7 +319,7 @@ class Pools:
         )
 
     async def _current(self, actor: Actor) -> Actor | None:
-        now = await self._database.read(partial(actors.find, actor_id=actor.id))
+        now = await self._actors.ask(actor.id, partial(actors.find, actor_id=actor.id))
         return None if now is None or now.status is ActorStatus.SHUTTING_DOWN else now
 
     async def _prepare(self, actor: Actor) -> None:

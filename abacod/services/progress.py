@@ -13,7 +13,7 @@ from abacod.clock import Clock
 from abacod.config import LogSettings, ResultSettings
 from abacod.errors import StorageUnavailable
 from abacod.ids import ExecutionId, WorkerId
-from abacod.services.news import News
+from abacod.services.news import Answer, News
 from abacod.store import executions, logs, messages, results
 from abacod.store.database import Database, Transaction
 
@@ -55,6 +55,8 @@ class Progress:
         self._kept_results = kept_results
         self._news = news
         self._results_full = False
+        self._answer: bytes | None = None
+        self._for_sender = False
         self._stored = 0
         self._tail = bytearray()
         self._truncated = False
@@ -75,14 +77,14 @@ class Progress:
 
         await self._database.write(mark)
         self.started_at = moment
-        self._news.tell(self.execution_id)
+        self._news.tell_course(self.execution_id)
 
     async def log(self, data: bytes) -> None:
         """Keep more output, up to the limit; what comes behind the limit is dropped."""
         room = self._settings.max_bytes - self._stored - len(self._tail)
         self._truncated = self._truncated or len(data) > room
         self._tail += data[: max(0, room)]
-        self._news.tell(self.execution_id)
+        self._news.tell_course(self.execution_id)
         due = self._clock.monotonic() - self._flushed_at >= self._settings.flush_seconds
         if len(self._tail) >= _PIECE or (due and self._tail):
             await self._flush()
@@ -95,22 +97,17 @@ class Progress:
         self._forget_stored = True
 
     async def results(self, data: Sequence[bytes]) -> None:
-        """Store results, as many as the limit allows; returns once they are on disk, however long that takes."""
-        now = self._clock.now()
+        """Store results, as many as the limit allows; returns once they are on disk, however long that takes.
 
-        def store(tx: Transaction) -> int:
-            return results.append(
-                tx,
-                self.execution_id,
-                data,
-                now=now,
-                expires=now + timedelta(seconds=self._kept_results.ttl_seconds),
-                limit=self._kept_results.max_per_execution,
-            )
-
+        The first one goes to the sender of a synchronous message, if somebody waits for it, and not to the disk.
+        """
+        if data and self._news.give(self.execution_id, Answer(data[0])):
+            data = data[1:]
+        if not data:
+            return
         while True:
             try:
-                kept = await self._database.write(store)
+                kept = await self._database.write(lambda tx: self._store_results(tx, data))
                 break
             except StorageUnavailable as error:
                 _log.error("results_not_stored", execution=self.execution_id, error=error.message)
@@ -121,9 +118,38 @@ class Progress:
         self._results_full = kept < len(data)
         self._news.tell(self.execution_id)
 
+    def answer(self, data: bytes) -> None:
+        """Keep the result that comes with the end; it is stored or handed over when the execution is settled."""
+        self._answer = data
+
+    async def answered(self) -> None:
+        """The execution is settled: hand its answer, else its log, to the sender of a synchronous message, if one waits."""
+        if (
+            self._answer is not None
+            and self._for_sender
+            and not self._news.give(self.execution_id, Answer(self._answer))
+        ):
+            # The sender has gone between the two.
+            await self.results([self._answer])
+        # Of a log that is on disk already who waits reads the whole from there.
+        if self._stored or not self._news.expects(self.execution_id):
+            self._news.tell(self.execution_id)
+        else:
+            self._news.give(self.execution_id, Answer(None, decode(self.snapshot()[1])))
+            self._news.tell_course(self.execution_id)
+
+    def settling(self) -> None:
+        """The execution is about to be settled: is there somebody who waits for its answer?"""
+        self._for_sender = self._news.expects(self.execution_id)
+
     def finish(self, tx: Transaction) -> None:
-        """Write the rest of the log and, if it was cut, the notice; part of the transaction that settles the execution."""
+        """Write what is left: the rest of the log with the notice if it was cut, and the answer unless its sender waits for it.
+
+        Part of the transaction that settles the execution.
+        """
         self._store(tx, self.snapshot()[1])
+        if self._answer is not None and not self._for_sender:
+            self._store_results(tx, [self._answer])
 
     def snapshot(self) -> tuple[int, bytes]:
         """How many bytes of the log are on disk, and the bytes behind them."""
@@ -150,6 +176,17 @@ class Progress:
         del self._tail[: len(piece)]
         self._stored += len(piece)
         self._forget_stored = False
+
+    def _store_results(self, tx: Transaction, data: Sequence[bytes]) -> int:
+        now = self._clock.now()
+        return results.append(
+            tx,
+            self.execution_id,
+            data,
+            now=now,
+            expires=now + timedelta(seconds=self._kept_results.ttl_seconds),
+            limit=self._kept_results.max_per_execution,
+        )
 
     def _store(self, tx: Transaction, piece: bytes) -> None:
         if self._forget_stored:

@@ -68,7 +68,14 @@ class Recovery:
         self._messages_dir = messages_dir
 
     async def take_up(self) -> None:
-        """Wait for the engine, then settle or follow everything that was running, and let workers start."""
+        """Let built-in reactors go on; wait for the engine, settle or follow all else that was running, let workers start."""
+        while True:
+            try:
+                await self._builtins_again()
+                break
+            except StorageUnavailable as error:
+                await self._storage_returns(error)
+        self._pools.open_for_builtins()
         while True:
             await self._engine.until_up()
             try:
@@ -78,8 +85,7 @@ class Recovery:
             except EngineUnavailable as error:
                 self._engine.lost(error)
             except StorageUnavailable as error:
-                _log.error("recovery_delayed", error=error.message)
-                await self._clock.sleep(_STORAGE_PAUSE)
+                await self._storage_returns(error)
         # Last, and all at once: a worker that is done with what it adopted takes messages, whose order stands only now.
         for actor, execution in running:
             self._pools.adopt(actor, execution)
@@ -97,22 +103,43 @@ class Recovery:
             if path.name not in wanted:
                 path.unlink(missing_ok=True)
 
+    async def _storage_returns(self, error: StorageUnavailable) -> None:
+        _log.error("recovery_delayed", error=error.message)
+        await self._clock.sleep(_STORAGE_PAUSE)
+
+    async def _builtins_again(self) -> None:
+        """Enqueue again what built-in reactors had begun: it ran in the daemon that is gone.
+
+        What it had done already, it does not do a second time.
+        """
+        for execution, actor in await self._left_running():
+            if actor is not None and actor.is_native:
+                await self._settlement.wait_again(execution.id, failed=False)
+                self._mailboxes.ring(execution.actor_id)
+
+    async def _left_running(self) -> list[tuple[Execution, Actor | None]]:
+        return await self._database.read(
+            lambda tx: [(each, actors.find(tx, each.actor_id)) for each in executions.running(tx)]
+        )
+
     async def _sort_out(self) -> list[tuple[Actor, Execution]]:
         """Settle or enqueue again what does not run any more, remove leftovers; what runs, or ended unseen, is returned."""
         to_follow: list[tuple[Actor, Execution]] = []
         found = {run.execution_id: run for run in await self._runtime.found()}
-        for execution in await self._database.read(executions.running):
+        for execution, actor in await self._left_running():
+            if actor is not None and actor.is_native:
+                continue  # it runs now, in this daemon
             run = found.pop(execution.id, None)
-            actor = await self._database.read(partial(actors.find, actor_id=execution.actor_id))
             if run is None:
                 await self._settlement.fail(execution.id, actor, _VANISHED)
             elif actor is None:
                 await self._runtime.discard(execution.id)
                 await self._settlement.fail(execution.id, actor, "The actor was deleted.")
             elif run.state is FoundState.NEVER_STARTED:
-                await self._runtime.discard(execution.id)
+                # In this order: a daemon that is killed between the two leaves no mark of a run without a container.
                 await self._settlement.wait_again(execution.id, failed=False)
                 self._mailboxes.ring(execution.actor_id)
+                await self._runtime.discard(execution.id)
             else:
                 to_follow.append((actor, execution))
         for run in found.values():

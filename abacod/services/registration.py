@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from abacod.errors import InvalidField, NotPermitted
 from abacod.ids import ActorId
-from abacod.models.actor import ActorDefinition, parse_memory
+from abacod.models.actor import NATIVE, ActorDefinition, parse_memory
 from abacod.models.message import MAX_ENVIRONMENT_STRING_BYTES
 from abacod.models.schedule import Schedule
 from abacod.models.user import Caller
@@ -141,6 +141,8 @@ def _check_limits(definition: ActorDefinition) -> None:
 
 
 def _check_texts(definition: ActorDefinition) -> None:
+    if definition.image.startswith(NATIVE):
+        raise InvalidField(f"Invalid actor description: image: {NATIVE}… is kept for built-in reactors; name an image.")
     if any(sign.isspace() or not sign.isprintable() for sign in definition.image):
         raise InvalidField("Invalid actor description: image: an image name has no spaces or control characters.")
     for hint in definition.hints:

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from abacod.clock import Clock
 from abacod.errors import Stopping, SynchronousTimeout
 from abacod.ids import ActorId, ExecutionId
 from abacod.models.execution import Execution
 from abacod.services.executions import Executions
-from abacod.services.news import News
+from abacod.services.news import Answer, News, Reply
 from abacod.store import executions, results
 from abacod.store.database import Database, Transaction
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a synchronous message is answered with: a result, or the log where there was none."""
-
-    result: bytes | None
-    log: str = ""
 
 
 class Results:
@@ -70,28 +61,33 @@ class Results:
             Stopping: the daemon stops; the execution is kept.
         """
         limit = asyncio.create_task(self._clock.sleep(self._synchronous_seconds), name=f"limit {execution.id}")
-        answer = asyncio.create_task(self._first(execution), name=f"answer {execution.id}")
         try:
-            await asyncio.wait({limit, answer}, return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return answer.result()
-            raise SynchronousTimeout(result={"execution_id": execution.id})
+            with self._news.answer_to(execution.id) as reply:
+                limit.add_done_callback(lambda _: reply.stir())
+                return await self._first(execution, reply, limit)
         finally:
             limit.cancel()
-            answer.cancel()
 
-    async def _first(self, execution: Execution) -> Answer:
-        with self._news.of(execution.id) as watch:
-            while True:
-                watch.clear()
-                # The status before the results: an ended execution gets no more of them.
-                ended = (await self._executions.get(execution.actor_id, execution.id)).status.ended
-                result = await self.pop(execution.actor_id, execution.id)
-                if result is not None:
-                    return Answer(result)
-                if ended:
-                    return Answer(None, await self._executions.log(execution.actor_id, execution.id))
-                try:
-                    await watch.wait()
-                except Stopping as error:
-                    raise Stopping(result={"execution_id": execution.id}) from error
+    async def _first(self, execution: Execution, reply: Reply, limit: asyncio.Task[None]) -> Answer:
+        looked = reply.from_the_start
+        while True:
+            reply.clear()
+            answer = reply.answer or (None if looked else await self._found(execution))
+            looked = False
+            if answer is not None:
+                return answer
+            if limit.done():
+                raise SynchronousTimeout(result={"execution_id": execution.id})
+            try:
+                await reply.wait()
+            except Stopping as error:
+                raise Stopping(result={"execution_id": execution.id}) from error
+
+    async def _found(self, execution: Execution) -> Answer | None:
+        """The answer as the database has it, None if there is none yet."""
+        # The status before the results: an ended execution gets no more of them.
+        ended = (await self._executions.get(execution.actor_id, execution.id)).status.ended
+        result = await self.pop(execution.actor_id, execution.id)
+        if result is None and not ended:
+            return None
+        return Answer(result, await self._executions.log(execution.actor_id, execution.id) if result is None else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from abacod.clock import Clock
-from abacod.config import WorkerSettings
+from abacod.config_workers import WorkerSettings
 from abacod.models.states import WorkerStatus
 from abacod.queue.mailboxes import Mailboxes
 from abacod.services.pools import Pools

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +22,7 @@ class Seal:
             ValueError: it is no such key.
         """
         self._fernet = Fernet(key)
+        self._key = key
 
     @classmethod
     def at(cls, path: Path) -> Self:
@@ -37,6 +39,10 @@ class Seal:
                 f"{path} does not hold a sealing key. Restore it, or move it away: a new one will be made, and what was "
                 "sealed with the old one is lost."
             ) from error
+
+    def derived(self, purpose: str) -> bytes:
+        """A key for another purpose, 32 bytes; none of them tells anything of another, nor of this one."""
+        return hmac.digest(self._key, purpose.encode(), "sha256")
 
     def seal(self, text: str) -> str:
         """The text, encrypted, as ASCII; another one each time."""

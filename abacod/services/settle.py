@@ -90,7 +90,7 @@ class Settlement:
             messages.remove(tx, execution.id)
             return self._events.note_ends(tx, execution.actor_id, [execution.id])
 
-        if await self._write(settle, execution.id):
+        if await self._write(settle, execution.id, progress):
             self._events.wake(execution.actor_id)
         self._remove_file(execution.id)
         if self._observer:
@@ -115,7 +115,7 @@ class Settlement:
                 progress.finish(tx)
             return True, actor is not None and self._events.note_ends(tx, actor.id, [execution_id])
 
-        failed, told = await self._write(settle, execution_id)
+        failed, told = await self._write(settle, execution_id, progress)
         self._remove_file(execution_id)
         if actor is not None and told:
             self._events.wake(actor.id)
@@ -133,8 +133,12 @@ class Settlement:
 
         await self._write(back, execution_id)
 
-    async def _write(self, settle: Callable[[Transaction], T], execution_id: ExecutionId) -> T:
+    async def _write(
+        self, settle: Callable[[Transaction], T], execution_id: ExecutionId, ended: Progress | None = None
+    ) -> T:
         pause = _FIRST_RETRY
+        if ended:
+            ended.settling()
         while True:
             try:
                 settled = await self._database.write(settle)
@@ -143,7 +147,10 @@ class Settlement:
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, _LAST_RETRY)
             else:
-                self._news.tell(execution_id)
+                if ended:
+                    await ended.answered()
+                else:
+                    self._news.tell(execution_id)
                 return settled
 
     def _remove_file(self, execution_id: ExecutionId) -> None:

@@ -10,11 +10,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.typedefs import LooseHeaders
 
 from abacod.config import WebhookSettings
 
-_HEADERS: Final[LooseHeaders] = {"Content-Type": "application/json", "User-Agent": "abacod"}
+_HEADERS: Final = {"Content-Type": "application/json", "User-Agent": "abacod"}
 _OK: Final = range(200, 300)
 # What a translating gateway turns into the IPv4 address in the last four bytes (RFC 6052).
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
@@ -36,11 +35,14 @@ class Webhooks:
         self.places = asyncio.Semaphore(settings.at_once)
         """Held by whoever calls `post`."""
 
-    async def post(self, url: str, body: bytes) -> Answer:
-        """Send `body`, which is JSON; redirects are not followed, and of the answer only the head is read."""
+    async def post(self, url: str, body: bytes, *, host: str | None = None) -> Answer:
+        """Send `body`, which is JSON; redirects are not followed, and of the answer only the head is read.
+
+        With a `host`, which is sent as the name of the server, the address is the daemon's own, and may be a private one.
+        """
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                return await self._post(url, body)
+                return await self._post(url, body, host)
         except TimeoutError:
             return Answer(ok=False, outcome=f"no answer within {self._settings.timeout_seconds:g} s")
         except aiohttp.ClientConnectorDNSError:
@@ -51,15 +53,16 @@ class Webhooks:
             # Not the error's text: that may hold the URL, which may hold a nonce.
             return Answer(ok=False, outcome=f"the call failed: {type(error).__name__}")
 
-    async def _post(self, url: str, body: bytes) -> Answer:
+    async def _post(self, url: str, body: bytes, host: str | None) -> Answer:
         # A connection of its own for each call: what one host does has no effect on calls of another.
-        factory = _public_socket if self._settings.forbid_private_addresses else None
+        factory = _public_socket if self._settings.forbid_private_addresses and host is None else None
+        headers = _HEADERS if host is None else {**_HEADERS, "Host": host}
         connector = aiohttp.TCPConnector(socket_factory=factory, force_close=True, limit=1)
         async with (
             aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
             ) as session,
-            session.post(url, data=body, headers=_HEADERS, allow_redirects=False) as response,
+            session.post(url, data=body, headers=headers, allow_redirects=False) as response,
         ):
             # Leaving without reading closes the connection: the answer's body is of no use to anybody.
             return Answer(ok=response.status in _OK, outcome=str(response.status))

@@ -183,7 +183,8 @@ class Worker:
                 self._mailbox.put_back(message)
                 return False
             self.actor = actor
-            match await self._tools.executor.execute(actor, self.id, message):
+            another_waits = bool(len(self._mailbox))
+            match await self._tools.executor.execute(actor, self.id, message, another_waits=another_waits):
                 case Next.TRY_AGAIN:
                     pause = self._tools.runs.start_retry_seconds * 2**message.attempts
                     again = replace(message, attempts=message.attempts + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from abacod.config import WorkerSettings
+from abacod.config_workers import WorkerSettings
 from abacod.errors import InvalidField, Unavailable, WorkerNotFound
 from abacod.ids import WorkerId
 from abacod.models.actor import Actor

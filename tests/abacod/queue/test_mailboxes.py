@@ -17,7 +17,7 @@ async def test_loading_counts_what_waits_and_rings_for_it(database: Database) ->
             for _ in range(count):
                 new = execution(each)
                 executions.insert(tx, new)
-                messages.append(tx, each.id, new.id, message())
+                messages.append(tx, new, message())
         messages.mark_started(tx, new.id)
 
     await database.write(record)

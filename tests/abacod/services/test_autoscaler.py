@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abacod.config import WorkerSettings
+from abacod.config_workers import WorkerSettings
 from abacod.models.states import ActorStatus, WorkerStatus
 from abacod.services.autoscaler import Decision, decide
 from tests.factories import START
@@ -108,10 +108,11 @@ async def test_an_idle_pool_goes_to_nothing_and_stays_there(lab: Lab) -> None:
     assert not lab.pools.workers_of(actor.id)
 
 
-async def test_the_sync_hint_keeps_one_worker_until_it_was_idle_too_long(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hint", ["sync", "resident"])
+async def test_these_hints_keep_one_worker_until_it_was_idle_too_long(tmp_path: Path, hint: str) -> None:
     clock = FakeClock()
     async with Lab(tmp_path, clock=clock, workers=WorkerSettings(sync_idle_seconds=60)) as lab:
-        actor = await lab.create(hints=("sync",))
+        actor = await lab.create(hints=(hint,))
         await lab.idle(actor)
         lab.pools.grow(actor, 2)
         await lab.idle(actor, 2)

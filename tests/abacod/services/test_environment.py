@@ -8,6 +8,7 @@ import pytest
 from abacod.config import RunSettings
 from abacod.ids import WorkerId
 from abacod.models.actor import Mount
+from abacod.runtime.run import Keep
 from abacod.services.environment import ValueStyle, environment, is_reserved, run_spec, text_of, time_limit
 from tests.factories import actor, execution, queued
 
@@ -17,7 +18,7 @@ WORKER = WorkerId("worker")
 def made(style: ValueStyle = "json", *, message: dict[str, Any] | None = None, **given: Any) -> dict[str, str]:
     of = actor(**given)
     run = execution(of)
-    waiting = queued(actor_id=of.id, execution_id=run.id, **(message or {}))
+    waiting = queued(execution=run, **(message or {}))
     return dict(
         environment(of, run, waiting, WORKER, api_server="http://api", access_token="token", style=style, configs="{}")
     )
@@ -124,17 +125,50 @@ def test_reserved_names(name: str) -> None:
 )
 def test_as_whom_a_container_runs(given: dict[str, Any], run: dict[str, Any], user: str | None) -> None:
     of = actor(**given)
-    assert run_spec(of, execution(of, **run), WORKER, {}, RunSettings(), None).user == user
+    assert run_spec(of, execution(of, **run), WORKER, {}, RunSettings(), queued(), None).user == user
+
+
+@pytest.mark.parametrize(
+    ("hints", "keep"),
+    [
+        ((), Keep.NOTHING),
+        (("sync",), Keep.ALWAYS),
+        (("warm",), Keep.REUSED),
+        (("sync", "warm"), Keep.REUSED),
+        (("sync", "warm", "resident"), Keep.RESIDENT),
+    ],
+)
+def test_the_hints_of_an_actor_say_what_is_held_for_its_workers(hints: tuple[str, ...], keep: Keep) -> None:
+    of = actor(hints=hints)
+    assert run_spec(of, execution(of), WORKER, made(hints=hints), RunSettings(), queued(), None).keep is keep
+
+
+def test_a_process_that_stays_starts_with_nothing_of_a_message() -> None:
+    of = actor(hints=("resident",), default_environment={"MODEL": "large", "q": "default", "_abaco_x": "1"})
+    values = made(hints=("resident",), message={"environment": {"q": "of the message"}})
+    lasting = run_spec(of, execution(of), WORKER, values, RunSettings(), queued(), None).lasting_environment
+    assert {name for name in lasting if name.startswith("_abaco_")} == {
+        "_abaco_actor_id",
+        "_abaco_actor_dbid",
+        "_abaco_actor_name",
+        "_abaco_worker_id",
+        "_abaco_container_repo",
+        "_abaco_api_server",
+    }
+    assert {name: text for name, text in lasting.items() if not name.startswith("_abaco_")} == {
+        "MODEL": "large",
+        "q": "default",
+    }
 
 
 def test_limits_come_from_the_actor_then_from_the_settings() -> None:
     mounts = (Mount("/a", "/b", "ro"),)
     settings = RunSettings(mem_limit="1g", max_cpus=5, max_run_seconds=9)
     of = actor(mounts=mounts, privileged=True)
-    spec = run_spec(of, execution(of), WORKER, {}, settings, Path("/file"))
+    spec = run_spec(of, execution(of), WORKER, {}, settings, queued(), Path("/file"))
     assert (spec.memory_bytes, spec.nano_cpus, spec.time_limit) == (2**30, 5, 9)
     assert (spec.mounts, spec.privileged, spec.binary_message) == (mounts, True, Path("/file"))
     of = actor(mem_limit="-1", max_cpus=-1)
-    spec = run_spec(of, execution(of), WORKER, {}, settings, None)
+    spec = run_spec(of, execution(of), WORKER, {}, settings, queued(), None)
     assert (spec.memory_bytes, spec.nano_cpus) == (None, None)
     assert time_limit(RunSettings()) is None

@@ -12,7 +12,8 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from abacod.clock import SystemClock, isoformat
-from abacod.config import EventSettings, WebhookSettings, WorkerSettings
+from abacod.config import EventSettings, WebhookSettings
+from abacod.config_workers import WorkerSettings
 from abacod.errors import StorageUnavailable
 from abacod.ids import new_actor_id
 from abacod.models.actor import Actor
@@ -396,18 +397,18 @@ async def test_wherever_the_daemon_crashes_the_link_gets_each_event_once(
         await until_told(lab, diary, 1)
         writes = 0
         crash_now = asyncio.Event()
-        write = lab.database.write
+        asked = lab.database._asked
 
-        async def counted(question: Any, **more: Any) -> Any:
+        async def counted(write: Any) -> Any:
             nonlocal writes
-            result = await write(question, **more)
+            result = await asked(write)
             writes += 1
             if writes == moment:
                 crash_now.set()
                 await asyncio.Event().wait()
             return result
 
-        lab.database.write = counted  # type: ignore[method-assign]
+        lab.database._asked = counted  # type: ignore[method-assign]
         sending = asyncio.create_task(lab.send(source, "1", "2", "3"))
         await crash_now.wait()
         sending.cancel()

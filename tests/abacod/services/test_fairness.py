@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from abacod.config import QueueSettings, WorkerSettings
+from abacod.config_workers import QueueSettings, WorkerSettings
 from abacod.models.actor import Actor
 from tests.factories import ADMIN, definition
 from tests.fakes import FakeContainer

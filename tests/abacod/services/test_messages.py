@@ -7,11 +7,21 @@ from pathlib import Path
 import pytest
 
 from abacod.config import RunSettings
-from abacod.errors import ActorShuttingDown, InvalidField, InvalidMessage, StartFailed, StorageUnavailable, TooLarge
+from abacod.errors import (
+    ActorShuttingDown,
+    InvalidField,
+    InvalidMessage,
+    MailboxBusy,
+    StartFailed,
+    StorageUnavailable,
+    TooLarge,
+)
+from abacod.models.execution import Execution
 from abacod.models.states import ActorStatus, ExecutionStatus
 from abacod.models.user import User
 from abacod.store import messages, users
 from tests.factories import ADMIN, BOB, START, TENANT, message
+from tests.fakes import obey
 from tests.harness import Diary, Lab
 
 MOST_TEXT = 131_072 - len("MSG=") - 1
@@ -167,3 +177,18 @@ async def test_the_sender_s_user_is_noted_for_run_as_executor(tmp_path: Path) ->
         assert (execution.executor_uid, execution.executor_gid) == (1, 2)
         (execution,) = await lab.send(await lab.create(), "1", caller=BOB)
         assert execution.executor_uid is None
+
+
+async def test_synchronous_messages_that_idle_workers_take_are_not_waiting(lab: Lab) -> None:
+    lab.engine.programs["image"] = obey
+    actor = await lab.create(max_workers=4)
+    await lab.actor_in(actor, ActorStatus.READY)
+    lab.pools.grow(actor, 4)
+    await lab.until(lambda: lab.mailboxes.of(actor.id).takers == 4)
+    sending = [lab.messages.send(ADMIN, actor, message(str(number)), synchronous=True) for number in range(9)]
+    sent = await asyncio.gather(*sending, return_exceptions=True)
+    # Four for the workers, three that wait, and one more because more than three is too many, not three.
+    assert [type(each) for each in sent] == [Execution] * 8 + [MailboxBusy]
+    for each in sent[:8]:
+        assert isinstance(each, Execution)
+        lab.news.expect_no_more(each.id)

@@ -6,7 +6,7 @@ import pytest
 
 from abacod.errors import Stopping
 from abacod.ids import new_execution_id
-from abacod.services.news import News
+from abacod.services.news import Answer, News
 
 ONE, OTHER = new_execution_id(), new_execution_id()
 
@@ -42,3 +42,36 @@ async def test_the_end_of_the_daemon_ends_all_waits() -> None:
             await wait
     with news.of(OTHER) as late, pytest.raises(Stopping):
         await late.wait()
+
+
+async def test_an_answer_is_handed_over_once_and_to_nobody_who_has_gone() -> None:
+    news = News()
+    assert not news.give(ONE, Answer(b"early"))
+    news.expect(ONE)
+    with news.answer_to(ONE) as reply:
+        assert news.expects(ONE)
+        assert news.give(ONE, Answer(b"first"))
+        assert not news.expects(ONE)
+        assert not news.give(ONE, Answer(b"second"))
+        assert reply.answer == Answer(b"first")
+    assert not news.give(ONE, Answer(b"late"))
+    assert news.watched == 0
+
+
+async def test_who_began_to_wait_too_late_is_handed_nothing() -> None:
+    news = News()
+    with news.answer_to(ONE) as reply:
+        assert not news.give(ONE, Answer(b"maybe not the first"))
+        news.tell_course(ONE)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await reply.wait()
+        news.tell(ONE)
+        await reply.wait()
+
+
+async def test_a_message_that_was_not_sent_is_not_waited_for() -> None:
+    news = News()
+    news.expect(ONE)
+    news.expect_no_more(ONE)
+    assert news.watched == 0

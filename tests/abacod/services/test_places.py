@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abacod.config import QueueSettings, WorkerSettings
+from abacod.config_workers import QueueSettings, WorkerSettings
 from abacod.services.places import Places
 
 LIMITS = WorkerSettings(max_per_host=3, queues={"special": QueueSettings(max_workers=1)})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from abacod.config import WorkerSettings
+from abacod.config_workers import WorkerSettings
 from abacod.models.states import ActorStatus, ExecutionStatus, WorkerStatus
 from tests.factories import ADMIN, definition
 from tests.harness import Diary, Lab

@@ -12,7 +12,7 @@ from abacod.errors import StorageUnavailable
 from abacod.ids import new_worker_id
 from abacod.models.execution import Execution
 from abacod.models.states import ExecutionStatus
-from abacod.services.news import News
+from abacod.services.news import Answer, News
 from abacod.services.progress import TRUNCATED, Progress, decode
 from abacod.store import actors, executions, logs, messages, results
 from abacod.store.database import Database, Transaction
@@ -28,7 +28,7 @@ async def waiting(database: Database) -> Execution:
     def record(tx: Transaction) -> None:
         actors.insert(tx, of)
         executions.insert(tx, new)
-        messages.append(tx, of.id, new.id, message())
+        messages.append(tx, new, message())
 
     await database.write(record)
     return new
@@ -185,3 +185,58 @@ async def test_results_wait_for_a_database_that_refuses(
     await storing
 
     assert await database.read(lambda tx: results.waiting(tx, waiting.id, kept.clock.now()))
+
+
+async def stored(kept: Kept) -> list[bytes]:
+    popped: list[bytes] = []
+    while (result := await kept.database.write(lambda tx: results.pop(tx, kept.id, START))) is not None:
+        popped.append(result)
+    return popped
+
+
+async def test_an_answer_nobody_waits_for_is_stored_with_the_end(database: Database, waiting: Execution) -> None:
+    kept = Kept(database, waiting, LogSettings())
+    kept.progress.answer(b"result")
+    kept.progress.settling()
+    assert await stored(kept) == []
+    await kept.finish()
+    await kept.progress.answered()
+    assert await stored(kept) == [b"result"]
+
+
+async def test_an_answer_somebody_waits_for_goes_to_them_once_the_end_is_stored(
+    database: Database, waiting: Execution
+) -> None:
+    kept = Kept(database, waiting, LogSettings())
+    kept.news.expect(waiting.id)
+    with kept.news.answer_to(waiting.id) as reply:
+        kept.progress.answer(b"result")
+        kept.progress.settling()
+        await kept.finish()
+        assert kept.news.expects(waiting.id)
+        await kept.progress.answered()
+        assert reply.answer == Answer(b"result")
+    assert await stored(kept) == []
+
+
+async def test_an_answer_whose_sender_goes_meanwhile_is_stored(database: Database, waiting: Execution) -> None:
+    kept = Kept(database, waiting, LogSettings())
+    kept.news.expect(waiting.id)
+    with kept.news.answer_to(waiting.id):
+        kept.progress.answer(b"result")
+        kept.progress.settling()
+        await kept.finish()
+    await kept.progress.answered()
+    assert await stored(kept) == [b"result"]
+
+
+async def test_the_first_result_goes_to_who_waits_and_the_others_to_the_disk(
+    database: Database, waiting: Execution
+) -> None:
+    kept = Kept(database, waiting, LogSettings())
+    kept.news.expect(waiting.id)
+    with kept.news.answer_to(waiting.id) as reply:
+        await kept.progress.results([b"1", b"2"])
+        await kept.progress.results([b"3"])
+        assert reply.answer == Answer(b"1")
+    assert await stored(kept) == [b"2", b"3"]

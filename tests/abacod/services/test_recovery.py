@@ -211,6 +211,31 @@ async def test_a_message_marked_but_never_started_keeps_its_place_though_others_
     assert diary.messages == ["1", "2", "3", "4"]
 
 
+async def test_a_crash_while_a_container_that_was_never_started_is_removed_loses_nothing(
+    lab: Lab, diary: Diary
+) -> None:
+    actor = await lab.create(diary)
+    await lab.idle(actor)
+    lab.runtime.stop_at = "after starting()"
+    sent = await lab.send(actor, "1")
+    await lab.runtime.reached.wait()
+    await lab.crash()
+    lab.runtime = type(lab.runtime)(lab.engine)
+    lab.runtime.stop_at = "discard"
+    await lab.open()
+    await lab.runtime.reached.wait()
+    await lab.crash()
+    # An engine goes on removing when whoever asked for it is gone.
+    lab.engine.containers.clear()
+
+    lab.runtime = type(lab.runtime)(lab.engine)
+    await lab.open()
+
+    (ended,) = await lab.ended(sent)
+    assert ended.status is ExecutionStatus.COMPLETE
+    assert diary.messages == ["1"]
+
+
 async def test_leftovers_of_nobody_are_removed(lab: Lab, diary: Diary) -> None:
     actor = await lab.create(diary)
     lab.runtime.stop_at = "before starting()"

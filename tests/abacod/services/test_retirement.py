@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from abacod.config import WorkerSettings
+from abacod.config_workers import WorkerSettings
 from abacod.services.retirement import Retirement
 from tests.fakes import FakeClock
 from tests.harness import Diary, Lab

@@ -10,6 +10,7 @@ import pytest
 from abacod.config import RunSettings
 from abacod.errors import EngineUnavailable, RunRejected, StartFailed, StorageUnavailable
 from abacod.models.states import ActorStatus, ExecutionStatus, WorkerStatus
+from abacod.runtime.run import Keep
 from abacod.store import messages
 from tests.factories import ADMIN, definition
 from tests.fakes import FakeContainer
@@ -297,3 +298,29 @@ async def test_a_program_that_ignores_nothing_sees_its_own_state_of_the_actor(la
     await lab.actors.set_state(actor, {"n": 1})
     await lab.ended(await lab.send(actor, "2"))
     assert seen == ["{}", '{"n": 1}']
+
+
+async def test_a_container_is_held_for_a_next_message_only_if_one_waits_and_none_for_a_worker_that_ended(
+    lab: Lab,
+) -> None:
+    wanted: list[Keep] = []
+    gate = asyncio.Event()
+
+    async def note(container: FakeContainer) -> int:
+        wanted.append(container.spec.keep)
+        await gate.wait()
+        return 0
+
+    lab.runtime.programs["image"] = note
+    actor = await lab.create(stateless=False)
+    (worker,) = await lab.idle(actor)
+    sent = await lab.send(actor, "alone")
+    await lab.until(lambda: wanted == [Keep.NOTHING])
+    sent += await lab.send(actor, "followed", "last")
+    gate.set()
+    await lab.ended(sent)
+    worker.stop()
+    await lab.until(lambda: not lab.pools.workers_of(actor.id))
+
+    assert wanted == [Keep.NOTHING, Keep.NEXT, Keep.NOTHING]
+    assert ("worker ended", worker.id) in lab.runtime.calls

@@ -1,0 +1,1 @@
+"""The data catalog: loading records into it, and reading them."""

@@ -1,6 +1,6 @@
 """`python -m abacod` is the `abacod` command."""
 
-from abacod.cli import main
+from abacod.cli.main import main
 
 if __name__ == "__main__":
     main()

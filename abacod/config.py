@@ -2,16 +2,16 @@
 
 Each part of the daemon gets its own section, never the whole. Every setting has a unit (in its name or its help), a
 default and one line of help, from which `docs/reference/settings.md` is generated. Only this module reads the environment;
-`settings_file.py` reads the file.
+`settings_file.py` reads the file. The modules `config_…` are parts of it.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -19,14 +19,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-Positive = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(ge=0)]
-
-
-class Section(BaseModel):
-    """A frozen group of settings; a name that does not exist is an error, so that a typing slip is seen."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from abacod.config_batch import BatchSettings
+from abacod.config_pipelines import PipelineSettings
+from abacod.config_section import Positive, Seconds, Section
+from abacod.config_workers import WorkerSettings
 
 
 class ServerSettings(Section):
@@ -178,18 +174,6 @@ class LogSettings(Section):
     )
 
 
-class QueueSettings(Section):
-    """One named queue."""
-
-    max_workers: Positive | None = Field(
-        None,
-        description="Workers of all actors of this queue together, in workers; without it only the machine's limit holds.",
-    )
-
-
-_USUAL_QUEUES: Final = ("default", "special")
-
-
 class ResultSettings(Section):
     """The results of executions."""
 
@@ -197,45 +181,6 @@ class ResultSettings(Section):
     max_per_execution: Positive = Field(
         1_000, description="Results kept of one execution, in results; further ones are dropped until some are fetched."
     )
-
-
-class WorkerSettings(Section):
-    """Workers and the autoscaler."""
-
-    autoscaling: bool = Field(
-        True, description="Whether worker pools of stateless actors grow and shrink by themselves."
-    )
-    autoscaler_seconds: Annotated[float, Field(gt=0)] = Field(
-        5, description="Time between two looks of the autoscaler, in seconds."
-    )
-    max_per_host: Positive = Field(75, description="Workers of all actors together, in workers.")
-    max_per_actor: Positive = Field(6, description="Workers of an actor that sets no `max_workers`, in workers.")
-    sync_idle_seconds: Seconds = Field(
-        600, description="Idle time for which an actor with the hint `sync` keeps a worker, in seconds."
-    )
-    ttl_seconds: int = Field(
-        -1, ge=-1, description="Age at which a worker ends as soon as it has nothing to do, in seconds; -1 for never."
-    )
-    queues: dict[str, QueueSettings] = Field(
-        {},
-        validate_default=True,
-        description="Queues that an actor's `queue` may name beside `default` and `special`, which are always there: a table "
-        "`[workers.queues.NAME]` each with `max_workers`, the limit of all workers of its actors together; or a list of names.",
-    )
-
-    @field_validator("queues", mode="before")
-    @classmethod
-    def _named_and_usual(cls, value: Any) -> Any:
-        """A list names queues without limits of their own."""
-        if isinstance(value, list | tuple):
-            value = dict.fromkeys(value, QueueSettings())
-        return {name: QueueSettings() for name in _USUAL_QUEUES} | value if isinstance(value, dict) else value
-
-    def queue_limit(self, queue: str) -> int:
-        """How many workers all actors of the queue may have together, in workers."""
-        settings = self.queues.get(queue)
-        limit = settings.max_workers if settings else None
-        return self.max_per_host if limit is None else min(limit, self.max_per_host)
 
 
 class SearchSettings(Section):
@@ -303,6 +248,8 @@ class Settings(BaseSettings):
     search: SearchSettings = SearchSettings()
     events: EventSettings = EventSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    pipelines: PipelineSettings = PipelineSettings()
+    batch: BatchSettings = BatchSettings()
     daemon_log: DaemonLogSettings = DaemonLogSettings()
 
     @field_validator("data_dir")
@@ -339,6 +286,33 @@ class Settings(BaseSettings):
     def runs_dir(self) -> Path:
         """Where the results sockets of running executions lie, in a directory each."""
         return self.data_dir / "runs"
+
+    @property
+    def workers_dir(self) -> Path:
+        """Where what is shared with held containers lies, in a directory each."""
+        return self.data_dir / "workers"
+
+    @property
+    def residents_dir(self) -> Path:
+        """Where what is shared with resident processes lies, in a directory each."""
+        return self.data_dir / "residents"
+
+    @property
+    def system_roots(self) -> dict[str, Path]:
+        """Where each storage system's files lie, by its id; the default system is always there."""
+        default = self.pipelines.default_system
+        given = {name: system.root.expanduser().absolute() for name, system in self.pipelines.systems.items()}
+        return {default: self.data_dir / "systems" / default, **given}
+
+    @property
+    def own_system_roots(self) -> list[Path]:
+        """The roots of storage systems that lie in the data directory, which the daemon makes itself."""
+        return [root for root in self.system_roots.values() if root.is_relative_to(self.data_dir)]
+
+    @property
+    def work_dir(self) -> Path:
+        """Where the files of batch jobs are while they run, in a directory each."""
+        return self.data_dir / "work"
 
     @property
     def lock_path(self) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -12,14 +10,11 @@ from urllib.parse import parse_qsl
 
 from aiohttp import HttpVersion11, web
 
+from abacod import json_text
 from abacod.errors import BadRequest, TooLarge
 
 # More parameters than any caller needs; what is beyond is refused before it costs memory.
 _MAX_PARAMETERS: Final = 1000
-# Deepest nesting of JSON; far below the depth at which Python's own reader and writer give up.
-_MAX_DEPTH: Final = 200
-# Longest whole number read; the time Python takes to read one grows with the square of its length. In digits.
-_MAX_DIGITS: Final = 4000
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _WHOLE_NUMBER: Final = re.compile(r"\s*[+-]?[0-9]+\s*")
 _BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
@@ -39,10 +34,10 @@ def parse_query(raw: str) -> Pairs:
     Raises:
         BadRequest: it is not UTF-8 once percent-decoded, or has far too many parameters.
     """
-    return _parse_pairs(raw, "query string")
+    return _parse_pairs(raw, "query string") if raw else ()
 
 
-async def read_text(request: web.Request, limit: int) -> str:
+async def read_text(request: web.BaseRequest, limit: int) -> str:
     """The body as text.
 
     Raises:
@@ -55,7 +50,7 @@ async def read_text(request: web.Request, limit: int) -> str:
         raise BadRequest(f"The request body is not valid UTF-8: {error.reason} at byte {error.start}.") from error
 
 
-async def read_bytes(request: web.Request, limit: int) -> bytes:
+async def read_bytes(request: web.BaseRequest, limit: int) -> bytes:
     """The whole body.
 
     Raises:
@@ -63,6 +58,12 @@ async def read_bytes(request: web.Request, limit: int) -> bytes:
     """
     if (request.content_length or 0) > limit:
         raise TooLarge(f"The request body is larger than {limit} bytes.")
+    if request.content.is_eof() and request.content.exception() is None and not expects_leave(request):
+        # It came together with the head, as small ones do.
+        whole = request.content.read_nowait()
+        if len(whole) > limit:
+            raise TooLarge(f"The request body is larger than {limit} bytes.")
+        return whole
     body = bytearray()
     async for chunk in read_chunks(request):
         body += chunk
@@ -71,7 +72,7 @@ async def read_bytes(request: web.Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def read_chunks(request: web.Request) -> AsyncIterator[bytes]:
+async def read_chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
     """The body piece by piece, as it arrives.
 
     A client that waits for leave to send (`Expect: 100-continue`) gets it here, so that a request refused before this
@@ -91,7 +92,7 @@ async def read_chunks(request: web.Request) -> AsyncIterator[bytes]:
         raise BadRequest("The request body ended before its announced length, or is malformed.") from error
 
 
-def expects_leave(request: web.Request) -> bool:
+def expects_leave(request: web.BaseRequest) -> bool:
     """Whether the client sends its body only once it is told to."""
     return request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue"
 
@@ -103,26 +104,7 @@ def parse_json(text: str) -> Any:
         BadRequest: it is malformed, nested too deeply, or holds what JSON or UTF-8 cannot carry on (NaN, 1e999, a lone
             surrogate) or nobody can mean (a name twice in one object, a number with thousands of digits).
     """
-    try:
-        value = json.loads(
-            text,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_whole,
-            object_pairs_hook=_once_each,
-        )
-    except RecursionError as error:
-        raise BadRequest(f"The JSON is nested more than {_MAX_DEPTH} levels deep.") from error
-    except ValueError as error:
-        raise BadRequest(f"The request body is not valid JSON: {error}.") from error
-    if text.count("[") + text.count("{") > _MAX_DEPTH:
-        _check_depth(value)
-    if "\\u" in text or "\\U" in text:
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise BadRequest("The JSON holds half of a surrogate pair, which is no character.") from error
-    return value
+    return json_text.parse(text, "The request body")
 
 
 def parse_form(text: str) -> Pairs:
@@ -130,7 +112,7 @@ def parse_form(text: str) -> Pairs:
     return _parse_pairs(text, "form")
 
 
-async def read_multipart(request: web.Request, limit: int) -> Pairs:
+async def read_multipart(request: web.BaseRequest, limit: int) -> Pairs:
     """The fields of a multipart form.
 
     Raises:
@@ -161,18 +143,18 @@ def parse_multipart(body: bytes, content_type: str) -> Pairs:
         raise BadRequest("The multipart form is not valid UTF-8.") from error
 
 
-def kind_of_body(request: web.Request) -> str:
+def kind_of_body(request: web.BaseRequest) -> str:
     """The media type that the body is labelled with, in lower case and without parameters; empty if it is not labelled."""
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def is_json(request: web.Request) -> bool:
+def is_json(request: web.BaseRequest) -> bool:
     """Whether the body is labelled as JSON: `application/json` or any `application/*+json`, parameters allowed."""
     kind = kind_of_body(request)
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
-async def read_fields(request: web.Request, query: Pairs, limit: int) -> dict[str, Any]:
+async def read_fields(request: web.BaseRequest, query: Pairs, limit: int) -> dict[str, Any]:
     """The fields of a request by snake_case name: from a JSON object, else the query, else the form (1.6).
 
     A name repeated in a form or query gives a list. Both spellings of a name are the same field. Null is not given.
@@ -206,7 +188,7 @@ def whole_number(text: str) -> int:
     """
     if not _WHOLE_NUMBER.fullmatch(text):
         raise ValueError("it is no whole number")
-    return _whole(text)
+    return json_text.whole(text)
 
 
 def _in_one_spelling(fields: dict[str, Any]) -> dict[str, Any]:
@@ -250,42 +232,3 @@ def _parse_pairs(raw: str, what: str) -> Pairs:
         raise BadRequest(f"The {what} is not valid UTF-8 once percent-decoded.") from error
     except ValueError as error:
         raise BadRequest(f"The {what} has more than {_MAX_PARAMETERS} parameters.") from error
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        repeated = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise ValueError(f"the name {repeated[:100]!r} stands twice in one object")
-    return fields
-
-
-def _whole(text: str) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise ValueError(f"a number has more than {_MAX_DIGITS} digits")
-    return int(text)
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise ValueError(f"the number {text[:40]} is too large")
-    return value
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            child
-            for item in level
-            for child in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return
-    raise BadRequest(f"The JSON is nested more than {_MAX_DEPTH} levels deep.")

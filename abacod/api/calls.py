@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import KW_ONLY, dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from enum import Enum
 from typing import Any, Final, TypeVar
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from abacod.errors import ActorNotFound, AliasNotFound, NotAuthenticated, NotFound
 from abacod.models.actor import Actor
 from abacod.models.alias import Alias
+from abacod.models.builtin import INDEXER, JOBS_MANAGER, PIPELINES_MANAGER
 from abacod.models.permission import Demand, Subject
 from abacod.models.user import Caller, Level
 from abacod.services.access import Named
@@ -42,6 +43,8 @@ PLAIN: Final = replace(DIALECTS[0], prefix="")
 """For addresses outside the actors API."""
 
 _NOTHING_NAMED: Final = Named()
+_LOOK: Final = 0.25
+"""Seconds between two looks whether a client that is waited for has hung up."""
 
 
 class Need(Enum):
@@ -61,31 +64,11 @@ class Need(Enum):
     ALIAS_AND_ACTOR_UPDATE = Demand(alias=Level.UPDATE, actor=Level.UPDATE)
     CONFIG_READ = Demand(config=Level.READ)
     CONFIG_UPDATE = Demand(config=Level.UPDATE)
-
-
-class Line:
-    """The connection to a client, which may hang up: only what is done for the client alone ends with it."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._hung_up = False
-
-    async def while_held(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work; it is cancelled when the client hangs up."""
-        task = asyncio.create_task(work, name="held line")
-        self._tasks.add(task)
-        try:
-            if self._hung_up:
-                task.cancel()
-            return await task
-        finally:
-            self._tasks.discard(task)
-
-    def hang_up(self) -> None:
-        """The client has gone."""
-        self._hung_up = True
-        for task in self._tasks:
-            task.cancel()
+    # What the built-in reactors keep is read and changed by whoever may read or use them.
+    PIPELINES_READ = Demand(actor=Level.READ, builtin=PIPELINES_MANAGER)
+    JOBS_READ = Demand(actor=Level.READ, builtin=JOBS_MANAGER)
+    JOBS_EXECUTE = Demand(actor=Level.EXECUTE, builtin=JOBS_MANAGER)
+    FILES_READ = Demand(actor=Level.READ, builtin=INDEXER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +78,12 @@ class Call:
     `parameters` are the parts of the path; `query` the query's pairs in order; `named` what the path names.
     """
 
-    request: web.Request
+    request: web.BaseRequest
     dialect: Dialect
     parameters: Mapping[str, str]
     query: tuple[tuple[str, str], ...]
     known_caller: Caller | None = None
     named: Named = _NOTHING_NAMED
-    line: Line = field(default_factory=Line)
 
     @property
     def caller(self) -> Caller:
@@ -123,6 +105,26 @@ class Call:
         if self.named.alias is None:
             raise AliasNotFound
         return self.named.alias
+
+    async def while_held(self, work: Awaitable[T]) -> T:
+        """Do what only this client waits for; when it has hung up, that and the rest of the handler are cancelled.
+
+        All else that a handler does goes on to its end: nobody looks at the connection meanwhile.
+        """
+        loop, handler = asyncio.get_running_loop(), asyncio.current_task()
+        timer: asyncio.TimerHandle | None = None
+
+        def look() -> None:
+            nonlocal timer
+            timer = loop.call_later(_LOOK, look)
+            if self.request.transport is None and handler is not None:
+                handler.cancel()
+
+        timer = loop.call_later(_LOOK, look)
+        try:
+            return await work
+        finally:
+            timer.cancel()
 
     @property
     def subject(self) -> Subject:
@@ -163,7 +165,8 @@ class Route:
 
     `gives`: the type of the answer's `result` (a TypedDict, a list of such, None), or the `Content` of an answer without
     the envelope. `takes`: the model of the fields that a request has (in the query for GET and DELETE), or a `Content`.
-    Both may be a tuple of alternatives; fields of a model that is one may be in the query, too. `status`: of a success.
+    Both may be a tuple of alternatives; fields of a model that is one may be in the query, too. `status`: of a success;
+    `also`: another one, with the same result.
     `fails`: error statuses beyond those that every such route has. `as_is`: names in the result follow no dialect.
     """
 
@@ -175,5 +178,6 @@ class Route:
     gives: Any
     takes: type[BaseModel] | Content | tuple[type[BaseModel] | Content, ...] | None = None
     status: int = 200
+    also: int | None = None
     fails: tuple[int, ...] = ()
     as_is: bool = False

@@ -136,7 +136,9 @@ class ExecutionsApi:
         """GET /{actor}/executions: List an actor's executions with sums over all of them, or search them."""
         if self._form.is_asked(call):
             return await self.search(call, "Executions search completed successfully.", call.actor)
-        newest, totals = await self._executions.listed(call.actor.id)
+        newest, totals = await self._executions.listed(
+            call.actor.id, call.caller.username if call.named.only_own else None
+        )
         actor = self._replies.actor_link(call.dialect, call.actor.id)
         shown: list[ExecutionBrief] = [
             {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from abacod.api.body import whole_number
 from abacod.errors import InvalidField
+from abacod.models.search_values import datetime_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -43,9 +45,40 @@ def _text(value: object) -> object:
     return value
 
 
+def _texts(value: object) -> object:
+    """A text or a list of texts."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
+        raise ValueError("give a text or a list of texts")
+    return tuple(values)
+
+
+def _objects(value: object) -> object:
+    if not isinstance(value, list | tuple) or not all(isinstance(each, dict | str) for each in value):
+        raise ValueError("give a list of objects")
+    return tuple(value)
+
+
+def _object(value: object) -> object:
+    if not isinstance(value, dict):
+        raise ValueError("give an object")
+    return value
+
+
+def _time(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("give a time, such as 2019-02-15T21:30:09Z")
+    return datetime_of(value)
+
+
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Integer = Annotated[int, BeforeValidator(_integer)]
 Text = Annotated[str, BeforeValidator(_text)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+Objects = Annotated[tuple[Any, ...], BeforeValidator(_objects)]
+"""Objects, and texts where the field says what they stand for."""
+OneObject = Annotated[dict[str, Any], BeforeValidator(_object)]
+Time = Annotated[datetime, BeforeValidator(_time)]
 
 
 def validated(model: type[M], given: Mapping[str, Any], kind: str) -> M:
@@ -65,7 +98,8 @@ def _problems(model: type[BaseModel], error: ValidationError) -> Mapping[str, st
     problems: dict[str, str] = {}
     for item in error.errors(include_url=False, include_context=False):
         field = str(item["loc"][0])
-        help_text = model.model_fields[field].description or ""
+        known = model.model_fields.get(field)
+        help_text = (known.description or "") if known else f"The fields are {', '.join(model.model_fields)}."
         problem = f"{item['msg'].removeprefix('Value error, ')}. {help_text}"
         problems.setdefault(field, problem)
     return problems

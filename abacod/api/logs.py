@@ -12,7 +12,7 @@ from pydantic import Field
 from abacod.api.calls import Call, Content
 from abacod.api.executions import FOLLOW, ExecutionsApi, execution_id_of
 from abacod.api.fields import Boolean, validated
-from abacod.api.reply import spelled
+from abacod.api.reply import allow_origin, spelled
 from abacod.api.search import SearchForm, SearchParameters
 from abacod.errors import Unavailable
 from abacod.ids import ExecutionId
@@ -56,13 +56,14 @@ class LogsApi:
         execution_id = execution_id_of(call)
         # Before the answer begins, which can carry no error any more.
         await self._executions.get(call.actor.id, execution_id)
-        return await call.line.while_held(self._follow(call, execution_id))
+        return await call.while_held(self._follow(call, execution_id))
 
     async def _follow(self, call: Call, execution_id: ExecutionId) -> web.StreamResponse:
         as_events = _EVENTS in call.request.headers.get("Accept", "").lower()
         response = web.StreamResponse(headers=_HEADERS)
         response.content_type = _EVENTS if as_events else "text/plain"
         response.charset = "utf-8"
+        allow_origin(call.request, response)
         await response.prepare(call.request)
         pieces = self._events(call, execution_id) if as_events else self._followers.follow(call.actor.id, execution_id)
         try:

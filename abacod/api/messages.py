@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Final, TypedDict
 
 from aiohttp import web
@@ -24,6 +26,7 @@ from abacod.api.body import (
 from abacod.api.calls import ANY_JSON, OCTETS, Call, Content
 from abacod.api.reply import Replies, octets, page
 from abacod.errors import BadRequest, InvalidMessage
+from abacod.models.builtin import INDEXER
 from abacod.models.execution import Execution
 from abacod.models.message import BINARY_OMITTED, Message
 from abacod.services.environment import is_reserved
@@ -34,6 +37,7 @@ _SUCCESS: Final = "The request was successful"
 _BINARY: Final = "application/octet-stream"
 # Query parameters that are for the server, not for the container.
 _NOT_FOR_CONTAINER: Final = frozenset({"message", "x-nonce"})
+_FILTERS: Final = "filters"
 _SYNCHRONOUS: Final = "_abaco_synchronous"
 EXECUTION_HEADER: Final = "Abaco-Execution-Id"
 """The header of an answer to a synchronous message that names its execution."""
@@ -97,7 +101,11 @@ class MailboxPurged(TypedDict):
 class MessagesApi:
     """Handlers for mailboxes."""
 
-    def __init__(self, messages: Messages, results: Results, replies: Replies, *, max_text_bytes: int) -> None:
+    def __init__(
+        self, messages: Messages, results: Results, replies: Replies, *, max_text_bytes: int, max_reactor_bytes: int
+    ) -> None:
+        """`max_reactor_bytes` bounds messages to built-in reactors, `max_text_bytes` those to all others."""
+        self._max_reactor_bytes = min(max_reactor_bytes, max_text_bytes)
         self._messages = messages
         self._results = results
         self._replies = replies
@@ -125,7 +133,7 @@ class MessagesApi:
             shown = message.shown
             execution = await self._messages.send(call.caller, call.actor, message, synchronous=synchronous)
         if synchronous:
-            return await call.line.while_held(self._answer(execution))
+            return await call.while_held(self._answer(execution))
         result: MessageSent = {
             # Both spellings in this one reply: clients differ (spec/decisions: message reply).
             "execution_id": execution.id,
@@ -157,7 +165,11 @@ class MessagesApi:
         return self._replies.as_is(result, _SUCCESS)
 
     async def _message(self, call: Call, in_query: str | None, variables: Mapping[str, str]) -> Message:
-        """The message by the rules of spec/actors-api 3.1."""
+        """The message by the rules of spec/actors-api 3.1; built-in reactors take any text, and read it themselves."""
+        if call.actor.is_native and kind_of_body(call.request) != MULTIPART:
+            text = await read_text(call.request, self._max_reactor_bytes)
+            labelled = is_json(call.request)
+            return await asyncio.to_thread(_for_reactor, text, in_query, variables, labelled=labelled)
         if is_json(call.request):
             text = await read_text(call.request, self._max_text_bytes)
             if text.strip():
@@ -203,6 +215,24 @@ def _from_unlabelled(text: str, variables: Mapping[str, str]) -> Message:
     return Message("str", text, value, variables)
 
 
+def _for_reactor(text: str, in_query: str | None, variables: Mapping[str, str], *, labelled: bool) -> Message:
+    """What a built-in reactor gets: as other actors, but for texts that are no JSON, or empty, which it gets as well.
+
+    `labelled` says that the sender called it JSON.
+    """
+    with suppress(BadRequest):
+        if labelled and text.strip():
+            return _from_json(text, in_query, variables)
+    if in_query:
+        return _text_message(in_query, variables)
+    with suppress(BadRequest):
+        if in_form := _named(_form(text)):
+            return _text_message(in_form, variables)
+    with suppress(BadRequest):
+        return _from_unlabelled(text, variables)
+    return Message("str", text, text, variables)
+
+
 def _text_message(text: str | None, variables: Mapping[str, str]) -> Message:
     if not text:
         raise InvalidMessage
@@ -220,11 +250,17 @@ def _form(text: str) -> Pairs:
 
 
 def _variables(call: Call) -> dict[str, str]:
-    """The query parameters for the container's environment, the first of each name (spec/actors-api 3.2)."""
+    """The query parameters for the container's environment, the first of each name (spec/actors-api 3.2).
+
+    The Indexer gets all filters, if there are several, as a JSON list.
+    """
     variables: dict[str, str] = {}
     for name, value in call.query:
         if name not in _NOT_FOR_CONTAINER and not is_reserved(name):
             variables.setdefault(name, value)
+    filters = [value for name, value in call.query if name == _FILTERS]
+    if len(filters) > 1 and call.actor.builtin == INDEXER:
+        variables[_FILTERS] = json.dumps(filters)
     return variables
 
 

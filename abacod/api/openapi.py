@@ -31,11 +31,19 @@ _PARAMETERS: Final = {
     "alias": "The name of the alias.",
     "nonce": "The nonce's id.",
     "config": "The name of the config.",
+    "job": "The job's UUID.",
     "execution": "The execution's id.",
     "worker": "The worker's id.",
     "database": "What is searched: actors, workers, executions or logs.",
+    "app": "The app's id.",
+    "batch_job": "The batch job's id.",
+    "schema": "The schema's name, and `.json`.",
+    "pipeline": "The UUID of a pipeline, or its readable id.",
+    "kind": "A kind of records of the data catalog, such as `sample`.",
+    "record": "The record's UUID, id, path or URI.",
     "tenant": "The tenant's id.",
     "username": "The user's name.",
+    "file": "The file's UUID, readable id or percent-encoded `agave://` URI.",
 }
 
 _ERRORS: Final = {
@@ -168,7 +176,11 @@ class _Writer:
 
     def _responses(self, route: Route, *, camel: bool) -> Schema:
         status = 200 if self._compat == "abaco" and route.status == 201 else route.status  # noqa: PLR2004 - "created"
-        answers: dict[str, Any] = {str(status): self._success(route, status, camel=camel and not route.as_is)}
+        answers: dict[str, Any] = {
+            str(each): self._success(route, each, camel=camel and not route.as_is)
+            for each in (status, route.also)
+            if each is not None
+        }
         for error in sorted(_failures(route)):
             if error == 403 and self._compat == "abaco":  # noqa: PLR2004 - the one that old clients do not know
                 continue

@@ -7,12 +7,21 @@ methods they lack, so that `PUT /actors/aliases` is 405; and one table serves th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 from urllib.parse import unquote
 
 from abacod.api.calls import DIALECTS, PLAIN, Dialect, Route
 from abacod.errors import BadRequest, MethodNotAllowed, NoSuchRoute
+
+Found = tuple[Route, Dialect, Mapping[str, str]]
+"""A route, the dialect to answer in, and the path's parameters."""
+
+# Paths found last, which are asked for again and again; and how long such are at most, in characters.
+_KEPT: Final = 1024
+_USUAL: Final = 200
 
 
 @dataclass(slots=True)
@@ -28,8 +37,9 @@ class Router:
     def __init__(self, actor_routes: Sequence[Route], other_routes: Sequence[Route]) -> None:
         self._actors = _tree(actor_routes)
         self._others = _tree(other_routes)
+        self._found = lru_cache(_KEPT)(self._find)
 
-    def find(self, method: str, raw_path: str) -> tuple[Route, Dialect, dict[str, str]]:
+    def find(self, method: str, raw_path: str) -> Found:
         """The route for a path as it came over the wire, the dialect to answer in, and the path's parameters.
 
         Raises:
@@ -37,6 +47,9 @@ class Router:
             MethodNotAllowed: something is, but not for this method.
             BadRequest: the path is not UTF-8.
         """
+        return self._found(method, raw_path) if len(raw_path) <= _USUAL else self._find(method, raw_path)
+
+    def _find(self, method: str, raw_path: str) -> Found:
         try:
             segments = [unquote(part, errors="strict") for part in raw_path.split("/") if part]
         except UnicodeDecodeError as error:
@@ -48,7 +61,7 @@ class Router:
         return self._at(self._others, method, segments, PLAIN)
 
     @staticmethod
-    def _at(root: _Node, method: str, segments: list[str], dialect: Dialect) -> tuple[Route, Dialect, dict[str, str]]:
+    def _at(root: _Node, method: str, segments: list[str], dialect: Dialect) -> Found:
         node = root
         parameters: dict[str, str] = {}
         for segment in segments:

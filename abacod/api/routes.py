@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from abacod.api.actors import ActorsApi, ActorsFound, ActorShown, ActorsListed, Registration, StateShown
 from abacod.api.admin import AdminApi, AdminExecutions, AdminWorkers, BusyActorShown, UtilizationShown
 from abacod.api.aliases import AliasesApi, AliasShown, AliasUpdate, NewAlias
+from abacod.api.apps import AppLine, AppsApi, AppShown
+from abacod.api.batch_jobs import BatchHistoryLine, BatchJobLog, BatchJobPage, BatchJobsApi, BatchJobShown
 from abacod.api.calls import ANY_JSON, OCTETS, Need, Route
+from abacod.api.catalog import RECORDS, CatalogApi, CatalogQuery, RecordListed, RecordShown, Tally
 from abacod.api.configs import ConfigFields, ConfigsApi, ConfigShown
 from abacod.api.description import DOCUMENT, PAGE, DescriptionApi
 from abacod.api.executions import ExecutionsApi, ExecutionsFound, ExecutionShown, ExecutionsListed, LogsFound, LogShown
+from abacod.api.files import FileQuery, FilesApi, FileShown
 from abacod.api.health import Alive, HealthApi, Ready
 from abacod.api.identity import (
     BARE_TOKENS,
@@ -22,11 +26,28 @@ from abacod.api.identity import (
     SiteShown,
     TenantShown,
 )
+from abacod.api.jobs import (
+    HistoryQuery,
+    JobChanged,
+    JobEventFields,
+    JobEventShown,
+    JobListed,
+    JobPreview,
+    JobQuery,
+    JobsApi,
+    JobSetUp,
+    JobShown,
+    NewJob,
+    ResetFields,
+    TokenFields,
+)
+from abacod.api.json_schemas import SCHEMA, JsonSchemasApi, SchemaShown
 from abacod.api.logs import STREAM, LogQuery, LogsApi
 from abacod.api.messages import LOG, MESSAGE, MailboxPurged, MailboxShown, MessagesApi, MessageSent
 from abacod.api.metrics import EXPOSITION, MetricsApi
 from abacod.api.nonces import AliasNonceShown, NewNonce, NoncesApi, NonceShown
 from abacod.api.permissions import Grant, Levels, PermissionsApi
+from abacod.api.pipelines import PipelineQuery, PipelinesApi, PipelineShown
 from abacod.api.search import SearchApi, SearchParameters
 from abacod.api.workers import WorkersApi, WorkersFound, WorkerShown, WorkersListed, WorkersWanted
 
@@ -50,6 +71,13 @@ class Handlers:
     health: HealthApi
     description: DescriptionApi
     metrics: MetricsApi
+    schemas: JsonSchemasApi
+    pipelines: PipelinesApi
+    files: FilesApi
+    catalog: CatalogApi
+    jobs: JobsApi
+    apps: AppsApi
+    batch_jobs: BatchJobsApi
 
 
 def actor_routes(on: Handlers) -> list[Route]:
@@ -70,7 +98,7 @@ def actor_routes(on: Handlers) -> list[Route]:
 
 def other_routes(on: Handlers) -> list[Route]:
     """Everything outside the actors API."""
-    return [*_daemon(on), *_identity(on)]
+    return [*_daemon(on), *_identity(on), *_pipelinejobs(on), *_catalog(on), *_jobs(on), *_batch(on)]
 
 
 def _actors(on: Handlers) -> list[Route]:
@@ -196,6 +224,26 @@ def _daemon(on: Handlers) -> list[Route]:
         Route("GET", "/metrics", on.metrics.scrape, nobody, gives=EXPOSITION),
         Route("GET", "/openapi.json", on.description.document, nobody, gives=DOCUMENT),
         Route("GET", "/docs", on.description.page, nobody, gives=PAGE),
+        Route("GET", "/schemas", on.schemas.list_all, nobody, gives=list[SchemaShown]),
+        Route("GET", "/schemas/{schema}", on.schemas.show, nobody, gives=SCHEMA),
+    ]
+
+
+def _catalog(on: Handlers) -> list[Route]:
+    read, one = Need.FILES_READ, "/v3/catalog/records/{record}"
+    loaded = dict[str, Tally]
+    return [
+        Route("POST", "/v3/catalog", on.catalog.load, Need.ADMIN, takes=RECORDS, gives=loaded, as_is=True),
+        Route("GET", one, on.catalog.show, read, gives=RecordShown, as_is=True),
+        Route(
+            "GET",
+            "/v3/catalog/{kind}",
+            on.catalog.list_all,
+            read,
+            takes=CatalogQuery,
+            gives=list[RecordListed],
+            as_is=True,
+        ),
     ]
 
 
@@ -213,4 +261,51 @@ def _identity(on: Handlers) -> list[Route]:
         Route("POST", "/token", on.identity.create_bare, nobody, takes=Login, gives=BARE_TOKENS, fails=(401,)),
         Route("GET", "/profiles/v2", on.identity.profiles_v2, user, gives=list[ProfileV2], as_is=True),
         Route("GET", "/profiles/v2/{username}", on.identity.profile_v2, user, gives=ProfileV2, as_is=True),
+    ]
+
+
+def _pipelinejobs(on: Handlers) -> list[Route]:
+    """What the built-in reactors keep; names in it are those of its authors."""
+    every, one, read = "/v3/pipelines", "/v3/pipelines/{pipeline}", Need.PIPELINES_READ
+    files = Need.FILES_READ
+    return [
+        Route("GET", every, on.pipelines.list_all, read, takes=PipelineQuery, gives=list[PipelineShown], fails=(404,)),
+        Route("GET", one, on.pipelines.show, read, gives=PipelineShown),
+        Route("GET", "/v3/files", on.files.list_all, files, takes=FileQuery, gives=list[FileShown], fails=(404,)),
+        Route("GET", "/v3/files/{file}", on.files.show, files, gives=FileShown),
+    ]
+
+
+def _jobs(on: Handlers) -> list[Route]:
+    """Pipeline jobs; the names in them are those of the PipelineJobs system."""
+    every, one, read, execute = "/v3/jobs", "/v3/jobs/{job}", Need.JOBS_READ, Need.JOBS_EXECUTE
+    changed, new = JobChanged, NewJob
+    return [
+        Route("GET", every, on.jobs.list_all, read, takes=JobQuery, gives=list[JobListed], fails=(404,)),
+        Route("POST", every, on.jobs.create, execute, takes=new, gives=JobSetUp, status=201, also=200, fails=(404,)),
+        Route("POST", f"{every}/preview", on.jobs.preview, execute, takes=new, gives=JobPreview, fails=(404,)),
+        Route("GET", one, on.jobs.show, read, gives=JobShown),
+        Route("DELETE", one, on.jobs.delete, execute, takes=TokenFields, gives=None),
+        Route("GET", f"{one}/history", on.jobs.history, read, takes=HistoryQuery, gives=list[JobEventShown]),
+        Route("POST", f"{one}/events", on.jobs.send_event, execute, takes=JobEventFields, gives=changed),
+        Route("POST", f"{one}/reset", on.jobs.reset, execute, takes=ResetFields, gives=changed),
+        Route("POST", f"{one}/cancel", on.jobs.cancel, execute, takes=TokenFields, gives=None),
+    ]
+
+
+def _batch(on: Handlers) -> list[Route]:
+    """Apps and batch jobs, as Agave's clients ask. Whose a job is, its own use-cases check."""
+    user, job, fails = Need.USER, "/jobs/v2/{batch_job}", (403, 404)
+    apps, jobs = on.apps, on.batch_jobs
+    return [
+        Route("GET", "/apps/v2", apps.list_all, user, gives=list[AppLine], as_is=True),
+        Route("POST", "/apps/v2", apps.register, Need.ADMIN, takes=ANY_JSON, gives=AppShown, status=201, as_is=True),
+        Route("GET", "/apps/v2/{app}", apps.show, user, gives=AppShown, fails=(404,), as_is=True),
+        Route("GET", "/jobs/v2", jobs.list_all, user, takes=BatchJobPage, gives=list[BatchJobShown], as_is=True),
+        Route("POST", "/jobs/v2", jobs.submit, user, takes=ANY_JSON, gives=BatchJobShown, status=201, as_is=True),
+        Route("GET", job, jobs.show, user, gives=BatchJobShown, fails=fails, as_is=True),
+        Route("POST", job, jobs.act, user, takes=ANY_JSON, gives=BatchJobShown, fails=fails, as_is=True),
+        Route("DELETE", job, jobs.stop, user, gives=BatchJobShown, fails=fails, as_is=True),
+        Route("GET", f"{job}/history", jobs.history, user, gives=list[BatchHistoryLine], fails=fails, as_is=True),
+        Route("GET", f"{job}/logs", jobs.logs, user, gives=BatchJobLog, fails=fails, as_is=True),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -13,8 +12,8 @@ import structlog
 from aiohttp import web
 
 from abacod.api.body import Pairs, expects_leave, parse_query
-from abacod.api.calls import PLAIN, Call, Route
-from abacod.api.reply import Replies
+from abacod.api.calls import PLAIN, Call
+from abacod.api.reply import Replies, allow_origin
 from abacod.api.router import Router
 from abacod.clock import Clock
 from abacod.errors import AbacoError, ActorNotFound, BadRequest, NotAuthenticated, NotPermitted
@@ -63,15 +62,17 @@ class Entry:
         self._nonces = nonces
         self._replies = replies
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every failure becomes an envelope."""
         began = self._clock.monotonic()
         response = await self._serve(request)
+        if not response.prepared:
+            allow_origin(request, response)
         template = request.get(_TEMPLATE, "none")
         self._served(template, request.method, response.status, self._clock.monotonic() - began)
         return response
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "OPTIONS":
             return _preflight(request)
         try:
@@ -93,7 +94,7 @@ class Entry:
             response.force_close()
         return response
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         raw_path, _, raw_query = _target(request).partition("?")
         route, dialect, parameters = self._router.find(request.method, raw_path)
         # One name for an address under all its prefixes.
@@ -101,12 +102,12 @@ class Entry:
         query = parse_query(raw_query.partition("#")[0])
         demand = route.need.value
         if demand is None:
-            return await _handled(route, Call(request, dialect, parameters, query))
+            return await route.handler(Call(request, dialect, parameters, query))
         caller, named = await self._admitted(request, demand, parameters, query)
-        return await _handled(route, Call(request, dialect, parameters, query, caller, named))
+        return await route.handler(Call(request, dialect, parameters, query, caller, named))
 
     async def _admitted(
-        self, request: web.Request, demand: Demand, parameters: Mapping[str, str], query: Pairs
+        self, request: web.BaseRequest, demand: Demand, parameters: Mapping[str, str], query: Pairs
     ) -> tuple[Caller, Named]:
         """Who calls, and what the path names, if that caller may do what the route demands."""
         token = _token(request)
@@ -129,41 +130,23 @@ class Entry:
                 raise NotPermitted from error
             raise
 
-    def _refusal(self, request: web.Request, error: AbacoError) -> web.Response:
+    def _refusal(self, request: web.BaseRequest, error: AbacoError) -> web.Response:
         _log.info(
             "request_refused", method=request.method, path=_loggable(request), error=error.code, text=error.message
         )
         return self._replies.error(error)
 
 
-def application(entry: Entry) -> web.Application:
-    """The aiohttp application around the entry. Bodies are bounded by whoever reads them (see `body`)."""
-    app = web.Application(handler_args={"max_line_size": _MAX_LINE, "max_field_size": _MAX_LINE})
-    app.on_response_prepare.append(_allow_origin)
-    # `(?s:…)`: a line feed, too, is no reason to answer without an envelope.
-    app.router.add_route("*", "/{path:(?s:.*)}", entry.serve, expect_handler=_leave_waiting)
-    return app
+def http_server(entry: Entry) -> web.Server:
+    """The HTTP server in front of the entry. Bodies are bounded by whoever reads them (see `body`).
+
+    A client that hangs up ends no handler: what it does for more than its client it does to the end (see `Call.while_held`).
+    Nor does one that sends `Expect` get leave to send its body but from whoever wants to read that.
+    """
+    return web.Server(entry.serve, access_log=None, max_line_size=_MAX_LINE, max_field_size=_MAX_LINE)
 
 
-async def _handled(route: Route, call: Call) -> web.StreamResponse:
-    """The handler's answer. If the client hangs up, the handler goes on to its end all the same."""
-    work = asyncio.ensure_future(route.handler(call))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        if call.request.transport is None:
-            call.line.hang_up()
-        else:
-            # The connection stands: it is the daemon that stops.
-            work.cancel()
-        raise
-
-
-async def _leave_waiting(_: web.Request) -> None:
-    """A client that sends `Expect` gets leave to send its body from whoever wants to read that (see `body`)."""
-
-
-def _target(request: web.Request) -> str:
+def _target(request: web.BaseRequest) -> str:
     """The path and query as they came over the wire.
 
     Raises:
@@ -181,7 +164,7 @@ def _target(request: web.Request) -> str:
     return f"{parts.path}?{parts.query}"
 
 
-def _token(request: web.Request) -> str | None:
+def _token(request: web.BaseRequest) -> str | None:
     """The token in the headers; empty if a header has none in it, None if there is no header."""
     token = request.headers.get("X-Tapis-Token")
     if token is not None:
@@ -190,7 +173,7 @@ def _token(request: web.Request) -> str | None:
     return credentials.strip() if scheme.lower() == "bearer" else None
 
 
-def _loggable(request: web.Request) -> str:
+def _loggable(request: web.BaseRequest) -> str:
     """The path without the ids of nonces in it: who reads a log must not be able to use them."""
     return _NONCE_ID.sub(r"\1…", request.path)
 
@@ -199,7 +182,7 @@ def _not_understood(error: Exception) -> AbacoError:
     return BadRequest(f"The request could not be understood: {error}.")
 
 
-def _preflight(request: web.Request) -> web.Response:
+def _preflight(request: web.BaseRequest) -> web.Response:
     """Answer a browser's preflight without credentials (spec/actors-api 7.7)."""
     response = web.Response(status=200)
     response.headers["Access-Control-Allow-Methods"] = _METHODS
@@ -207,10 +190,3 @@ def _preflight(request: web.Request) -> web.Response:
     if asked:
         response.headers["Access-Control-Allow-Headers"] = asked
     return response
-
-
-async def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
-    origin = request.headers.get("Origin")
-    response.headers["Access-Control-Allow-Origin"] = origin or "*"
-    if origin:
-        response.headers["Vary"] = "Origin"

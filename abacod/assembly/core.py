@@ -6,14 +6,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from abacod.assembly.batch import Batch, Ground, make_batch
+from abacod.assembly.reactors import PipelineJobs, make_pipeline_jobs, make_runtime
 from abacod.clock import Clock
 from abacod.config import Settings
+from abacod.ids import TenantId
 from abacod.metrics import Metrics
 from abacod.queue.mailboxes import Mailboxes
 from abacod.runtime.run import Runtime
 from abacod.services.actors import Actors
 from abacod.services.api_server import ApiServer, OpenDoor
 from abacod.services.autoscaler import Autoscaler
+from abacod.services.batch.plan import planner
+from abacod.services.batch.work import Work
 from abacod.services.cron import Cron
 from abacod.services.engine_watch import EngineWatch
 from abacod.services.events import Events
@@ -21,6 +26,7 @@ from abacod.services.executor import Executor
 from abacod.services.janitor import Janitor
 from abacod.services.loops import Background, Periodic
 from abacod.services.news import News
+from abacod.services.pipelinejobs.builtins import Builtins
 from abacod.services.pools import Pools
 from abacod.services.recovery import Recovery
 from abacod.services.retirement import Retirement
@@ -51,6 +57,8 @@ class Core:
     executor: Executor
     pools: Pools
     recovery: Recovery
+    system: PipelineJobs
+    batch: Batch
 
 
 def make_core(
@@ -63,9 +71,12 @@ def make_core(
     mailboxes = Mailboxes(database)
     news = News()
     engine = EngineWatch(runtime, settings.engine, clock)
+    system = make_pipeline_jobs(settings, clock, database, seal, mailboxes)
+    runtime = make_runtime(settings, clock, database, runtime, system, batch=lambda: batch.engines)
     events = Events(database, mailboxes, Webhooks(settings.webhooks), clock)
     settlement = Settlement(database, settings.logs, clock, events, messages_dir, metrics, news=news)
     api_server = ApiServer(runtime, engine, settings, open_door)
+    work = Work(settings.work_dir, system.systems)
     executor = Executor(
         database,
         runtime,
@@ -81,6 +92,7 @@ def make_core(
         api_server=api_server.url,
         messages_dir=messages_dir,
         style="python" if settings.compat == "abaco" else "json",
+        plan_of=planner(work, settings.batch.local, settings.runs),
     )
     pools = Pools(
         database,
@@ -104,7 +116,24 @@ def make_core(
         clock=clock,
         messages_dir=messages_dir,
     )
-    return Core(metrics, database, tokens, seal, mailboxes, news, engine, api_server, events, executor, pools, recovery)
+    ground = Ground(database, runtime, engine, executor, mailboxes, events, news, seal, system.systems, work)
+    batch = make_batch(settings, clock, ground)
+    return Core(
+        metrics,
+        database,
+        tokens,
+        seal,
+        mailboxes,
+        news,
+        engine,
+        api_server,
+        events,
+        executor,
+        pools,
+        recovery,
+        system,
+        batch,
+    )
 
 
 def make_actors(settings: Settings, clock: Clock, core: Core, background: Background) -> Actors:
@@ -127,12 +156,17 @@ def start_upkeep(settings: Settings, clock: Clock, core: Core, background: Backg
     background.start(core.api_server.run(), "api-server")
     background.start(core.pools.run(), "pools")
     background.start(core.events.run(), "events")
+    background.start(core.batch.notifications.run(), "notifications")
+    background.start(core.batch.local.run(), "batch")
     cron = Cron(core.database, core.mailboxes, clock)
     rounds: list[tuple[str, Callable[[], Awaitable[object]], Callable[[], float] | float]] = [
         ("janitor", Janitor(core.database, settings.events, clock).run_once, _JANITOR_INTERVAL),
         ("cron", cron.run_once, cron.pause),
         ("sweep", core.recovery.sweep, _SWEEP_INTERVAL),
+        ("batch-sweep", core.batch.local.sweep, _SWEEP_INTERVAL),
     ]
+    if core.batch.tapis is not None:
+        rounds.append(("tapis", core.batch.tapis.run_once, core.batch.tapis.interval))
     if settings.workers.ttl_seconds >= 0:
         retirement = Retirement(core.mailboxes, core.pools, settings.workers, clock)
         rounds.append(("retirement", retirement.run_once, settings.workers.autoscaler_seconds))
@@ -141,6 +175,14 @@ def start_upkeep(settings: Settings, clock: Clock, core: Core, background: Backg
         rounds.append(("autoscaler", autoscaler.run_once, settings.workers.autoscaler_seconds))
     for name, run_once, interval in rounds:
         background.start(Periodic(name, run_once, interval, clock).run(), name)
+
+
+async def register_builtins(settings: Settings, clock: Clock, core: Core) -> None:
+    """Register the built-in reactors that are missing, in every tenant; before messages are taken."""
+    if settings.pipelines.enabled:
+        builtins = Builtins(core.database, settings.pipelines, clock)
+        for tenant in settings.tenants:
+            await builtins.register(TenantId(tenant))
 
 
 async def recover(recovery: Recovery, actors: Actors) -> None:

@@ -29,7 +29,7 @@ class Door:
         self._own = ipaddress.ip_address(listener.getsockname()[0])
         self._port = int(listener.getsockname()[1])
         self._may_listen = may_listen
-        self._runner: web.AppRunner | None = None
+        self._runner: web.BaseRunner | None = None
         self._socket: socket.socket | None = None
         self._site: web.SockSite | None = None
         self._warned_of: str | None = None
@@ -56,7 +56,7 @@ class Door:
         await self._serve()
         return True
 
-    async def lead_to(self, runner: web.AppRunner) -> None:
+    async def lead_to(self, runner: web.BaseRunner) -> None:
         """Serve those who come through the door, from now on; who came before waits in the kernel."""
         self._runner = runner
         await self._serve()

@@ -9,30 +9,40 @@ from aiohttp import web
 from abacod.api.actors import ActorsApi
 from abacod.api.admin import AdminApi
 from abacod.api.aliases import AliasesApi
+from abacod.api.apps import AppsApi
+from abacod.api.batch_jobs import BatchJobsApi
+from abacod.api.catalog import CatalogApi
 from abacod.api.configs import ConfigsApi
 from abacod.api.description import DescriptionApi
 from abacod.api.executions import ExecutionsApi
+from abacod.api.files import FilesApi
 from abacod.api.health import HealthApi
 from abacod.api.identity import IdentityApi
+from abacod.api.jobs import JobsApi
+from abacod.api.json_schemas import JsonSchemasApi
 from abacod.api.logs import LogsApi
 from abacod.api.messages import MessagesApi
 from abacod.api.metrics import MetricsApi
 from abacod.api.nonces import NoncesApi
 from abacod.api.openapi import document
 from abacod.api.permissions import PermissionsApi
+from abacod.api.pipelines import PipelinesApi
 from abacod.api.reply import Replies
 from abacod.api.router import Router
 from abacod.api.routes import Handlers, actor_routes, other_routes
 from abacod.api.search import SearchApi, SearchForm
-from abacod.api.server import Entry, application
+from abacod.api.server import Entry, http_server
 from abacod.api.workers import WorkersApi
 from abacod.assembly.core import Core
 from abacod.clock import Clock
 from abacod.config import Settings, engine_environment
+from abacod.ids import Username
 from abacod.services.access import Access
 from abacod.services.accounts import Accounts
 from abacod.services.actors import Actors
 from abacod.services.aliases import Aliases
+from abacod.services.batch.apps import Apps
+from abacod.services.catalog.service import Catalog
 from abacod.services.configs import Configs
 from abacod.services.executions import Executions
 from abacod.services.follow import LogFollowers
@@ -46,14 +56,15 @@ from abacod.services.search import Search
 from abacod.services.sharing import Sharing
 from abacod.services.status import Status
 from abacod.services.workers import Workers
+from reactors.pipelinejobs.identifiers import Identifiers
 
 
-def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, background: Background) -> web.Application:
+def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, background: Background) -> web.Server:
     """The HTTP side: every handler gets the use-cases it offers."""
     limit = settings.server.max_text_bytes
     replies = Replies(settings.public_url, settings.compat)
     form = SearchForm(replies, settings.search)
-    access = Access(core.database)
+    access = Access(core.database, clock)
     search = Search(
         core.database,
         core.pools,
@@ -109,10 +120,17 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         "executions": executions_api.search,
         "logs": executions_api.search_logs,
     }
+    identifiers = Identifiers(settings.pipelines.dns_domain, settings.pipelines.default_system)
     nonces = Nonces(core.database, core.seal, clock)
     handlers = Handlers(
         actors=actors_api,
-        messages=MessagesApi(messages, results, replies, max_text_bytes=limit),
+        messages=MessagesApi(
+            messages,
+            results,
+            replies,
+            max_text_bytes=limit,
+            max_reactor_bytes=settings.pipelines.max_message_bytes,
+        ),
         executions=executions_api,
         logs=LogsApi(executions_api, executions, followers, form),
         permissions=PermissionsApi(Sharing(core.database), replies, max_text_bytes=limit),
@@ -133,15 +151,14 @@ def make_web(settings: Settings, clock: Clock, core: Core, actors: Actors, backg
         health=HealthApi(status),
         description=DescriptionApi(lambda: document(*tables, settings.compat, settings.public_url)),
         metrics=MetricsApi(Gauges(core.database, core.mailboxes, core.pools, core.engine), core.metrics),
+        schemas=JsonSchemasApi(replies),
+        pipelines=PipelinesApi(core.system.pipelines, replies),
+        files=FilesApi(core.system.file_records, replies),
+        jobs=JobsApi(core.system.jobs, core.system.setup, replies, max_text_bytes=limit),
+        catalog=CatalogApi(Catalog(core.database, identifiers, clock), replies, max_text_bytes=limit),
+        apps=AppsApi(Apps(core.database, Username(settings.pipelines.owner), clock), replies, max_text_bytes=limit),
+        batch_jobs=BatchJobsApi(core.batch.local, replies, max_text_bytes=limit),
     )
     tables = actor_routes(handlers), other_routes(handlers)
     router = Router(*tables)
-    entry = Entry(router, accounts, access, nonces, replies, clock, core.metrics.request_served)
-    app = application(entry)
-
-    async def end_waits(_: web.Application) -> None:
-        core.news.close()
-
-    # Before the server waits for open requests: those that wait for executions would keep it for long.
-    app.on_shutdown.append(end_waits)
-    return app
+    return http_server(Entry(router, accounts, access, nonces, replies, clock, core.metrics.request_served))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from abacod.config import Section, Settings
+from abacod.config import Settings
+from abacod.config_section import Section
 from abacod.errors import ConfigError
 from abacod.settings_file import load_settings
 

@@ -21,7 +21,9 @@ from abacod import __version__
 from abacod.api.reply import Compat
 from abacod.app import Daemon, opened
 from abacod.clock import SystemClock
-from abacod.config import AuthSettings, RunSettings, ServerSettings, Settings, StoreSettings, WorkerSettings
+from abacod.config import AuthSettings, RunSettings, ServerSettings, Settings, StoreSettings
+from abacod.config_pipelines import PipelineSettings
+from abacod.config_workers import WorkerSettings
 from abacod.ids import ExecutionId, TenantId, Username
 from abacod.models.user import Role, User
 from abacod.services.tokens import SigningKey
@@ -278,8 +280,10 @@ async def read_answer(reader: asyncio.StreamReader) -> RawAnswer:
 
 
 @asynccontextmanager
-async def serving(tmp_path: Path, signing_key: SigningKey, **changes: Any) -> AsyncIterator[Serving]:
-    """A daemon in `tmp_path`; `changes` replace whole sections of its settings.
+async def serving(
+    tmp_path: Path, signing_key: SigningKey, *, engine_up: bool = True, **changes: Any
+) -> AsyncIterator[Serving]:
+    """A daemon in `tmp_path`; `changes` replace whole sections of its settings. `engine_up` is for its start.
 
     The key is not read from a file, which would take longer than all the rest of the start.
     """
@@ -291,10 +295,13 @@ async def serving(tmp_path: Path, signing_key: SigningKey, **changes: Any) -> As
         "runs": RunSettings(start_retry_seconds=0, stop_grace_seconds=1),
         # Its rounds end idle workers, at moments that a test cannot know.
         "workers": WorkerSettings(autoscaling=False),
+        # Tests of what the built-in reactors do switch them on.
+        "pipelines": PipelineSettings(enabled=False),
     }
     settings = Settings(**{**sections, **changes})
     clock = SystemClock()
     engine = FakeEngine(clock)
+    engine.up = engine_up
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SigningKey, "at", lambda path: signing_key)
         try:

@@ -12,8 +12,10 @@ import pytest
 import pytest_asyncio
 
 from abacod.api.calls import ANY_JSON, Content
+from abacod.api.catalog import RECORDS
 from abacod.api.identity import Login
 from abacod.api.openapi import V3
+from abacod.config_pipelines import PipelineSettings
 from abacod.services.tokens import SigningKey
 from tests.abacod.api.serving import MAX_BINARY, MAX_TEXT, Client, Serving, checked_envelope, serving
 from tests.described import TABLES
@@ -55,7 +57,7 @@ class Target:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def prepared(tmp_path_factory: pytest.TempPathFactory, signing_key: SigningKey) -> AsyncIterator[Target]:
-    async with serving(tmp_path_factory.mktemp("hostile"), signing_key) as served:
+    async with serving(tmp_path_factory.mktemp("hostile"), signing_key, pipelines=PipelineSettings()) as served:
         client = await served.user("root", "abaco_admin")
         actor = await client.register(stateless=False, name="kept")
         await served.until_status(client, f"/v3/actors/{actor['id']}", "READY")
@@ -81,8 +83,9 @@ BODIES = [("POST", "/actors/v2")] + [
     (route.method, path) for path, route in PLACED if route.takes is not None and route.method in ("POST", "PUT")
 ]
 ADDRESSES = [(route.method, path) for path, route in PLACED if not isinstance(route.gives, Content)]
-# Addresses that take any JSON, and those where a body of megabytes is too large long before the server's limit.
-ANY_VALUE = {path for path, route in PLACED if route.takes is ANY_JSON or isinstance(route.takes, tuple)}
+# Addresses where other values than objects have a meaning, and those where a body of megabytes is too large long before the
+# server's limit.
+ANY_VALUE = {path for path, route in PLACED if route.takes in (ANY_JSON, RECORDS) or isinstance(route.takes, tuple)}
 LOGINS = {path for path, route in PLACED if route.takes is Login}
 
 

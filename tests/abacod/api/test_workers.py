@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from abacod.config import QueueSettings, WorkerSettings
+from abacod.config_workers import QueueSettings, WorkerSettings
 from abacod.ids import new_worker_id
 from abacod.services.tokens import SigningKey
 from tests.abacod.api.serving import Client, Serving, serving

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -18,18 +19,21 @@ import structlog
 import typer
 from typer.testing import CliRunner
 
-from abacod import __version__, cli
+from abacod import __version__
+from abacod.cli import main as cli
 from abacod.clock import SystemClock
 from abacod.config import AuthSettings, Settings, StoreSettings
 from abacod.errors import BadRequest, NotAuthenticated
 from abacod.ids import TenantId, Username
 from abacod.services import accounts as accounts_module
 from abacod.services.accounts import Accounts
+from abacod.services.pipelinejobs.document_tokens import DocumentTokens
+from abacod.services.sealing import Seal
 from abacod.services.tokens import SigningKey, Tokens
 from abacod.store import users
 from abacod.store.database import Database, beside_daemon
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 DEV = TenantId("dev")
 
 
@@ -254,6 +258,7 @@ def test_an_unknown_user_is_named(with_alice: Abacod, command: tuple[str, ...]) 
         ("users", "roles", "a"),
         ("users", "passwd", "a"),
         ("token", "a"),
+        ("admin-token",),
         ("backup", "b"),
     ],
 )
@@ -267,6 +272,13 @@ def test_a_mistyped_data_directory_is_told_and_not_made(
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_admin_token_is_all_that_is_printed_and_the_daemon_accepts_it(with_alice: Abacod, data_dir: Path) -> None:
+    printed = with_alice("admin-token").out
+    assert re.fullmatch(r"[0-9a-f]{16}\n", printed)
+    daemon = DocumentTokens(Seal.at(data_dir / "sealing-key"), SystemClock())
+    assert daemon.is_administrative(printed.strip())
 
 
 def test_a_token_is_all_that_is_printed_and_the_daemon_accepts_it(with_alice: Abacod, data_dir: Path) -> None:
@@ -414,7 +426,7 @@ def test_without_a_command_there_is_help(abacod: Abacod) -> None:
 
 def test_the_module_is_the_program_and_the_small_commands_do_not_load_the_daemon(tmp_path: Path) -> None:
     program = (
-        "import sys, abacod.cli\n"
+        "import sys, abacod.cli.main\n"
         "slow = {'aiohttp', 'aiodocker', 'abacod.app'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {slow}' if slow else 0)"
     )

@@ -5,10 +5,11 @@ The small commands work on the data directory itself, whether a daemon runs on i
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
@@ -18,13 +19,19 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from typer.core import TyperGroup
 
-from abacod import __version__, logs
+from abacod import __version__
+from abacod.cli.apps import apps_app
+from abacod.cli.catalog import catalog_app
+from abacod.cli.parts import Config, DataDir, Tenant, require_database, settings_of, show_table, tenant_of
 from abacod.clock import SystemClock, isoformat
-from abacod.config import RegistryLogin, Section, Settings
+from abacod.config import RegistryLogin, Settings
+from abacod.config_section import Section
 from abacod.errors import AbacoError, BadRequest, ConfigError
 from abacod.ids import TenantId, Username
 from abacod.models.user import Role, User
 from abacod.services.accounts import checked_username, hash_password
+from abacod.services.pipelinejobs.document_tokens import DocumentTokens
+from abacod.services.sealing import Seal
 from abacod.services.tokens import SigningKey, Tokens, issuer_keys
 from abacod.settings_file import load_settings
 from abacod.store import users
@@ -54,6 +61,8 @@ app = typer.Typer(
 )
 users_app = typer.Typer(help="Accounts.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(users_app, name="users")
+app.add_typer(catalog_app, name="catalog")
+app.add_typer(apps_app, name="apps")
 
 
 def _role(text: str) -> str:
@@ -68,12 +77,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration file (TOML).")]
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", metavar="DIR", help="Directory of the data. Default: ./abacod-data.")
-]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.", show_default=False)]
-Tenant = Annotated[str | None, typer.Option("--tenant", metavar="TENANT", help="Default: the setting default_tenant.")]
 Roles = Annotated[
     list[str] | None,
     typer.Option("--role", parser=_role, metavar="|".join(get_args(Role)), help="A role; may be given twice."),
@@ -124,14 +128,14 @@ def add_user(
     data_dir: DataDir = None,
 ) -> None:
     """Add a user."""
-    settings = _settings(config, data_dir)
+    settings = settings_of(config, data_dir)
     username = checked_username(name)
     if tenant is not None and tenant not in settings.tenants:
         raise ConfigError(f"Tenant {tenant} is unknown; add it to the setting auth.tenants first.")
     if gid is not None and uid is None:
         raise BadRequest("--gid needs --uid: containers run as a user with a group, not as a group alone.")
     user = User(
-        tenant=_tenant(tenant, settings),
+        tenant=tenant_of(tenant, settings),
         username=username,
         roles=frozenset(role for role in get_args(Role) if role in (roles or ())),
         created=SystemClock().now(),
@@ -148,11 +152,11 @@ def add_user(
 @users_app.command("list")
 def list_users(tenant: Tenant = None, config: Config = None, data_dir: DataDir = None) -> None:
     """List the users, of all tenants if none is given."""
-    settings = _settings(config, data_dir)
-    _require_database(settings)
+    settings = settings_of(config, data_dir)
+    require_database(settings)
     with beside_daemon(settings.database_path, settings.store) as connection:
         found = users.listed(connection, TenantId(tenant) if tenant else None)
-    _show_table(
+    show_table(
         ("TENANT", "NAME", "ROLES", "UID", "GID", "CREATED"),
         [
             (
@@ -171,11 +175,11 @@ def list_users(tenant: Tenant = None, config: Config = None, data_dir: DataDir =
 @users_app.command("remove")
 def remove_user(name: Name, tenant: Tenant = None, config: Config = None, data_dir: DataDir = None) -> None:
     """Remove a user; a running daemon refuses the user's tokens within a second. The actors stay, nonces go."""
-    settings = _settings(config, data_dir)
-    _require_database(settings)
+    settings = settings_of(config, data_dir)
+    require_database(settings)
     with beside_daemon(settings.database_path, settings.store) as connection:
-        users.delete(connection, _tenant(tenant, settings), Username(name))
-    typer.echo(f"Removed user {name} from tenant {_tenant(tenant, settings)}.")
+        users.delete(connection, tenant_of(tenant, settings), Username(name))
+    typer.echo(f"Removed user {name} from tenant {tenant_of(tenant, settings)}.")
 
 
 @users_app.command("passwd")
@@ -187,11 +191,11 @@ def change_password(
     data_dir: DataDir = None,
 ) -> None:
     """Change a user's password; a running daemon refuses the user's earlier tokens within a second."""
-    settings = _settings(config, data_dir)
-    _require_database(settings)
+    settings = settings_of(config, data_dir)
+    require_database(settings)
     with beside_daemon(settings.database_path, settings.store) as connection:
         # A wrong name should be told before a password is asked for.
-        user = users.get(connection, _tenant(tenant, settings), Username(name))
+        user = users.get(connection, tenant_of(tenant, settings), Username(name))
         new_hash = hash_password(_password(password_stdin))
         users.set_password(connection, user.tenant, user.username, new_hash, SystemClock().now())
     typer.echo(f"Changed the password of {user.username} in tenant {user.tenant}.")
@@ -208,14 +212,14 @@ def change_roles(
     data_dir: DataDir = None,
 ) -> None:
     """Give a user exactly these roles; in a running daemon they count within a second, for the user's nonces as well."""
-    settings = _settings(config, data_dir)
-    _require_database(settings)
+    settings = settings_of(config, data_dir)
+    require_database(settings)
     if bool(roles) == none:
         raise BadRequest("Give each role the user shall have with --role, or --none for none at all.")
     wanted = sorted(set(roles or ()))
     with beside_daemon(settings.database_path, settings.store) as connection:
-        users.set_roles(connection, _tenant(tenant, settings), Username(name), wanted)
-    typer.echo(f"Roles of {name} in tenant {_tenant(tenant, settings)}: {', '.join(wanted) or 'none'}.")
+        users.set_roles(connection, tenant_of(tenant, settings), Username(name), wanted)
+    typer.echo(f"Roles of {name} in tenant {tenant_of(tenant, settings)}: {', '.join(wanted) or 'none'}.")
 
 
 @app.command("token")
@@ -229,12 +233,20 @@ def show_token(
     data_dir: DataDir = None,
 ) -> None:
     """Print an access token for a user."""
-    settings = _settings(config, data_dir)
-    _require_database(settings)
+    settings = settings_of(config, data_dir)
+    require_database(settings)
     with beside_daemon(settings.database_path, settings.store) as connection:
-        user = users.get(connection, _tenant(tenant, settings), Username(name))
+        user = users.get(connection, tenant_of(tenant, settings), Username(name))
     tokens = Tokens(SigningKey.at(settings.signing_key_path), settings.auth, settings.public_url, SystemClock())
     typer.echo(tokens.issue(user, "access", ttl).text)
+
+
+@app.command("admin-token")
+def show_admin_token(config: Config = None, data_dir: DataDir = None) -> None:
+    """Print an administrative token for pipelines and jobs; it is good for 30 to 60 seconds."""
+    settings = settings_of(config, data_dir)
+    require_database(settings)
+    typer.echo(DocumentTokens(Seal.at(settings.sealing_key_path), SystemClock()).administrative())
 
 
 # --- the data directory and the settings ---------------------------------------------------------------------------------
@@ -247,7 +259,7 @@ def backup(
     data_dir: DataDir = None,
 ) -> None:
     """Write a consistent copy of the database while the daemon runs. The keys and binary messages are not in it."""
-    settings = _settings(config, data_dir)
+    settings = settings_of(config, data_dir)
     if file.resolve() == settings.database_path.resolve():
         raise BadRequest(f"{file} is the database itself; name another file.")
     with _files_for_owner_only():
@@ -281,23 +293,6 @@ def main() -> None:
 # --- parts of the commands -----------------------------------------------------------------------------------------------
 
 
-def _settings(config: Path | None, data_dir: Path | None) -> Settings:
-    settings = load_settings(config, data_dir=data_dir)
-    # Standard output is for results: `TOKEN=$(abacod token alice)` must not catch a warning.
-    logs.configure(settings.daemon_log.level, settings.daemon_log.style)
-    return settings
-
-
-def _tenant(given: str | None, settings: Settings) -> TenantId:
-    return TenantId(given or settings.auth.default_tenant)
-
-
-def _require_database(settings: Settings) -> None:
-    """A mistyped --data-dir should be told, not answered with an empty new database."""
-    if not settings.database_path.is_file():
-        raise ConfigError(f"There is no database at {settings.database_path}. `abacod users add` makes one.")
-
-
 def _make(data_dir: Path) -> None:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -320,12 +315,6 @@ def _files_for_owner_only() -> Iterator[None]:
         yield
     finally:
         os.umask(earlier)
-
-
-def _show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 # --- settings as text ------------------------------------------------------------------------------------------------------
@@ -373,13 +362,22 @@ def _reference() -> str:
     top, sections = [], []
     for name, field in Settings.model_fields.items():
         if isinstance(field.default, Section):
-            about = str(type(field.default).__doc__)
-            sections.append(f"## `[{name}]`\n\n{about}\n\n" + _table(type(field.default).model_fields, f"{name}."))
+            sections += _section(name, type(field.default))
         else:
             top.append((name, field))
     logins = "## `[[engine.registry_logins]]`\n\n" + str(RegistryLogin.__doc__) + "\n\n"
     logins += _table(RegistryLogin.model_fields, None)
     return "\n".join((_REFERENCE_HEAD, "## Outside of sections\n", _table(dict(top), ""), *sections, logins)).rstrip()
+
+
+def _section(name: str, section: type[Section]) -> list[str]:
+    """Markdown of a section, and of those within it."""
+    inner = {key: field for key, field in section.model_fields.items() if isinstance(field.default, Section)}
+    fields = {key: field for key, field in section.model_fields.items() if key not in inner}
+    own = f"## `[{name}]`\n\n{inspect.cleandoc(str(section.__doc__))}\n"
+    if fields:
+        own += "\n" + _table(fields, f"{name}.")
+    return [own, *(page for key, field in inner.items() for page in _section(f"{name}.{key}", type(field.default)))]
 
 
 def _table(fields: dict[str, FieldInfo], prefix: str | None) -> str:

@@ -5,7 +5,7 @@
 #   make test-fast  the tests that need neither an engine nor a running daemon
 #   make check      format, lint, types, import contracts
 #   make format     format the code, and repair what the linter can repair
-#   make bench      messages and executions a second, beside their floors
+#   make bench      what abacod takes for messages, executions and more, beside the least that could do the same
 #   make serve      the daemon on 127.0.0.1:8000, with its data in ./abacod-data
 #   make clean      remove all that make and the tools have made, but not ./abacod-data
 
@@ -34,7 +34,7 @@ format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/installed engine
+bench: .venv/bench engine
 	$(BIN)/python -m bench
 
 serve: .venv/installed engine
@@ -64,4 +64,8 @@ engine:
 	exit 1
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group dev
+	@touch $@
+
+.venv/bench: .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	@touch $@

@@ -68,8 +68,7 @@ def queued(seq: int = 1, **given: Any) -> Queued:
     """A message as a worker gets it."""
     defaults: dict[str, Any] = {
         "seq": seq,
-        "execution_id": ExecutionId(f"execution{seq}"),
-        "actor_id": new_actor_id(),
+        "execution": execution(actor(), id=ExecutionId(f"execution{seq}")),
         "content_type": "str",
         "body": str(seq),
         "environment": {},

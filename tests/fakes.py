@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from abacod.clock import Clock, SystemClock, isoformat
 from abacod.errors import EngineUnavailable, ImageMissing, RunLost, RunNotStarted, RunRejected
-from abacod.ids import ExecutionId
+from abacod.ids import ExecutionId, WorkerId
 from abacod.runtime.run import MAX_RESULT_BYTES, FoundRun, FoundState, Outcome, RunSink, RunSpec
 
 KILLED: Final = 137
@@ -387,6 +387,9 @@ class FakeRuntime:
         self._call("gateway", "")
         return self.engine.gateway
 
+    def worker_ended(self, worker_id: WorkerId) -> None:
+        self.calls.append(("worker ended", worker_id))
+
     async def sweep(self) -> None:
         self._call("sweep", "")
 
@@ -532,6 +535,10 @@ class RecordingSink:
 
     async def results(self, data: Sequence[bytes]) -> None:
         self.received += data
+        self._grown.set()
+
+    def answer(self, data: bytes) -> None:
+        self.received.append(data)
         self._grown.set()
 
     async def until(self, data: bytes) -> None:

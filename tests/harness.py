@@ -22,8 +22,8 @@ from abacod.config import (
     Settings,
     StoreSettings,
     WebhookSettings,
-    WorkerSettings,
 )
+from abacod.config_workers import WorkerSettings
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
 from abacod.models.states import ActorStatus, ExecutionStatus, WorkerStatus
@@ -76,7 +76,7 @@ class ObservedDatabase(Database):
         self._changed = changed
         self.before_read: Callable[[], Awaitable[None]] | None = None
 
-    async def write(self, question: Callable[[Transaction], T], *, after: Callable[[], None] | None = None) -> T:
+    async def write(self, question: Callable[[Transaction], T], *, after: Callable[[T], None] | None = None) -> T:
         try:
             return await super().write(question, after=after)
         finally:

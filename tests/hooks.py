@@ -18,6 +18,8 @@ class HookServer:
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.headers: list[dict[str, str]] = []
+        self.queries: list[str] = []
+        """As they came over the wire."""
         self.at_once = 0
         self.most_at_once = 0
         self.gates: dict[str, asyncio.Event] = {}
@@ -58,6 +60,7 @@ class HookServer:
         assert request.method == "POST"
         self.calls.append((request.path, json.loads(await request.read())))
         self.headers.append(dict(request.headers))
+        self.queries.append(request.rel_url.raw_query_string)
         self._called.set()
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

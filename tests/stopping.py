@@ -58,3 +58,6 @@ class _StoppingSink:
 
     async def results(self, data: Sequence[bytes]) -> None:
         await self._sink.results(data)
+
+    def answer(self, data: bytes) -> None:
+        self._sink.answer(data)

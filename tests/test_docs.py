@@ -19,7 +19,7 @@ import typer
 
 import abacod
 from abacod.api.routes import actor_routes, other_routes
-from abacod.cli import app
+from abacod.cli.main import app
 from abacod.client.main import app as client_app
 from abacod.errors import AbacoError, ConfigError, RunLost, RunNotStarted
 from abacod.settings_file import load_settings
@@ -230,9 +230,15 @@ def command_lines(page: Path, program: str = "abacod") -> Iterator[list[str]]:
             yield shlex.split(arguments)
 
 
+@cache
+def commands_of(program: str) -> Any:
+    """All commands of a program; making them takes long."""
+    return typer.main.get_command(PROGRAMS[program])
+
+
 def problem(arguments: list[str], program: str = "abacod") -> str | None:
     """What the command line does not know of `arguments`."""
-    command: Any = typer.main.get_command(PROGRAMS[program])
+    command: Any = commands_of(program)
     words = iter(arguments)
     positional = 0
     for word in words:

@@ -168,7 +168,7 @@ class Checklist:
         made = self.t.actors.create_alias(alias="counter", actor_id=first)
         assert (made.alias, made.actor_id, made.owner) == ("counter", first, "alice")
         refused(BadRequestError, lambda: self.t.actors.create_alias(alias="counter", actor_id=second))
-        assert [each.alias for each in self.t.actors.list_aliases()] == ["counter"]
+        assert "counter" in [each.alias for each in self.t.actors.list_aliases()]
         assert self.t.actors.get_alias(alias="counter").actor_id == first
         assert self.t.actors.get_actor(actor_id="counter").id == first
         sent = self.t.actors.send_message(actor_id="counter", message="by alias")

@@ -72,7 +72,7 @@ def mount_setting(out: Path) -> str:
     return f'[runs]\nmounts = ["{out}:/out:rw"]'
 
 
-async def register(client: Client, images: str, out: Path, *, stateless: bool) -> Flow:
+async def register(client: Client, images: str, out: Path, *, stateless: bool, hint: str | None = None) -> Flow:
     """A flow to a new actor."""
     actor = await client.call(
         "POST",
@@ -80,10 +80,17 @@ async def register(client: Client, images: str, out: Path, *, stateless: bool) -
         json={
             "image": image_name(images, SHELL),
             "stateless": stateless,
+            "hints": [hint] if hint else [],
             "default_environment": {"SCRIPT": _SCRIPT},
         },
     )
     return Flow(actor["id"], out / actor["id"])
+
+
+async def register_kinds(client: Client, images: str, out: Path) -> list[Flow]:
+    """A flow to an actor of each kind: stateful and stateless ones, without a hint and with each that changes its workers."""
+    kinds = [(False, None), (True, None), (False, "warm"), (True, "sync")]
+    return [await register(client, images, out, stateless=stateless, hint=hint) for stateless, hint in kinds]
 
 
 async def drained(daemon: DaemonProcess, client: Client, flows: list[Flow]) -> None:

@@ -12,8 +12,8 @@ from tests.docker_images import engine
 
 
 async def assert_nothing_left(daemon: DaemonProcess) -> None:
-    """No container of this daemon's data directory on the engine, no running record, no message, no file of one,
-    no directory of a results socket, no event that waits; and the database is whole.
+    """No container or image of this daemon's data directory on the engine, no running record, no message, no file of one,
+    no directory of a results socket or of a held container, no event that waits; and the database is whole.
     """
     settings = load_settings(daemon.config)
     with beside_daemon(settings.database_path, settings.store) as connection:
@@ -28,12 +28,15 @@ async def assert_nothing_left(daemon: DaemonProcess) -> None:
     assert (open_records, messages, events) == (0, 0, 0)
     assert list(settings.messages_dir.iterdir()) == []
     assert list(settings.runs_dir.iterdir()) == []
+    assert [path.name for path in settings.workers_dir.iterdir() if path.is_dir()] == []
+    assert [path.name for path in settings.residents_dir.iterdir() if path.is_dir()] == []
     here = engine()
     try:
         with here.client() as client:
-            found = await client.containers.list(
-                all=True, filters=json.dumps({"label": [f"abacod.instance={instance}"]})
-            )
+            label = f"abacod.instance={instance}"
+            found = await client.containers.list(all=True, filters=json.dumps({"label": [label]}))
+            images = await client.images.list(filters={"label": [label]})
     finally:
         await here.close()
     assert found == []
+    assert images == []

@@ -9,7 +9,8 @@ import asyncio
 import json
 import random
 from collections import Counter
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,16 @@ class Load(Protocol):
     async def check(self) -> str:
         """Fail unless all that was promised is there, and nothing twice; how much it was. The daemon runs."""
         ...
+
+
+@asynccontextmanager
+async def loaded(loads: Sequence[Load]) -> AsyncIterator[None]:
+    """All of them go on while the block runs; a load that fails ends it."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(load.go_on()) for load in loads]
+        yield
+        for task in tasks:
+            task.cancel()
 
 
 async def ended_executions(daemon: DaemonProcess, client: Client, actor_id: str) -> list[str]:

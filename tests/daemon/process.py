@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import aiohttp
 
@@ -188,6 +188,12 @@ class DaemonProcess:
         self._changed.set()
 
 
+class Unavailable(aiohttp.ClientError):
+    """The daemon answered that it can take nothing at the moment."""
+
+    STATUS: Final = 503
+
+
 @dataclass(frozen=True)
 class Reply:
     """Status and parsed envelope of an answer."""
@@ -251,10 +257,22 @@ class Client:
             check_answer("documented", method, f"/v3/actors{path}", response.status, response.headers, body)
             return Bare(response.status, response.headers, body)
 
+    async def outside(self, method: str, path: str, **request: Any) -> Any:
+        """The `result` of a call outside the actors API that must succeed."""
+        async with self._session.request(method, f"{self._daemon.url}{path}", **request) as response:
+            answer = await response.json()
+            if response.status == Unavailable.STATUS:
+                raise Unavailable(answer["message"])
+            assert response.status < 300, answer
+            check_answer("documented", method, path, response.status, response.headers, await response.read())
+            return answer["result"]
+
     async def call(self, method: str, path: str, **request: Any) -> Any:
         """The `result` of a call that must succeed."""
         async with self._session.request(method, f"{self._daemon.url}/v3/actors{path}", **request) as response:
             answer = await response.json()
+            if response.status == Unavailable.STATUS:
+                raise Unavailable(answer["message"])
             assert response.status < 300, answer
             check_answer(
                 "documented", method, f"/v3/actors{path}", response.status, response.headers, await response.read()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.flows import assert_each_ran_once, assert_in_order, drained, flowing, mount_setting, register
+from tests.daemon.flows import assert_each_ran_once, assert_in_order, drained, flowing, mount_setting, register_kinds
 from tests.daemon.leftovers import assert_nothing_left
 from tests.daemon.process import Client, DaemonProcess
 from tests.docker_images import engine
@@ -25,7 +25,7 @@ async def test_nothing_is_lost_while_the_engine_comes_and_goes(tmp_path: Path, d
             token = daemon.token("alice")
             await daemon.start()
             async with Client.opened(daemon, token) as client:
-                flows = [await register(client, docker_images, out, stateless=stateless) for stateless in (False, True)]
+                flows = await register_kinds(client, docker_images, out)
                 async with flowing(client, flows, pause=0.9):
                     for _ in range(5):
                         seen = len(daemon.events)
@@ -37,7 +37,8 @@ async def test_nothing_is_lost_while_the_engine_comes_and_goes(tmp_path: Path, d
                 await drained(daemon, client, flows)
                 for flow in flows:
                     await assert_each_ran_once(client, flow)
-                assert_in_order(flows[0])
+                for flow in flows[::2]:
+                    assert_in_order(flow)
             assert await daemon.stop() == 0, daemon.events[-5:]
     await here.close()
     await assert_nothing_left(daemon)

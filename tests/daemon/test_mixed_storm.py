@@ -14,7 +14,7 @@ import pytest
 from abacod.store.database import beside_daemon
 from tests.daemon.flows import mount_setting
 from tests.daemon.leftovers import assert_nothing_left
-from tests.daemon.loads import Fetched, Keys, Linked, Load, Scheduled, Waiters
+from tests.daemon.loads import Fetched, Keys, Linked, Load, Scheduled, Waiters, loaded
 from tests.daemon.process import Client, DaemonProcess
 from tests.hooks import HookServer
 from tests.manager import Manager
@@ -58,7 +58,7 @@ async def test_all_promises_hold(tmp_path: Path, docker_images: str, python_imag
                 await Scheduled.registered(daemon, client, docker_images),
             ]
             twice = 0
-            async with _loaded(loads):
+            async with loaded(loads):
                 for _ in range(KILLS):
                     await asyncio.sleep(dice.uniform(0.05, 4))
                     await daemon.kill()
@@ -100,16 +100,6 @@ async def _start(daemon: DaemonProcess, manager: Manager | None) -> None:
         await daemon.start_under(manager, ROOM)
     else:
         await daemon.start()
-
-
-@asynccontextmanager
-async def _loaded(loads: list[Load]) -> AsyncIterator[None]:
-    """All of them go on while the block runs; a load that fails ends it."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(load.go_on()) for load in loads]
-        yield
-        for task in tasks:
-            task.cancel()
 
 
 async def _assert_sums_agree(daemon: DaemonProcess, admin: Client) -> None:

@@ -114,7 +114,7 @@ async def test_the_command_line_works_beside_the_daemon(tmp_path: Path, docker_i
         assert (await _abacod("backup", str(copy), *data_dir)).status == 0
         with closing(sqlite3.connect(copy)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-            assert connection.execute("SELECT id FROM actors").fetchall() == [(actor["id"],)]
+            assert connection.execute("SELECT id FROM actors WHERE builtin IS NULL").fetchall() == [(actor["id"],)]
 
 
 async def test_the_watchdog_is_fed(tmp_path: Path, docker_images: str) -> None:

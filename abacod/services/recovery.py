@@ -92,9 +92,9 @@ class Recovery:
         self._pools.open_for_work()
         for actor in submitted:
             self._mailboxes.wake(actor.id)
-        _log.info("recovered", executions=sorted(execution.id for _, execution in running))
         with suppress(EngineUnavailable):  # the next sweep is a minute away
             await self._runtime.sweep()
+        _log.info("recovered", executions=sorted(execution.id for _, execution in running))
 
     async def remove_files(self) -> None:
         """Remove bodies of binary messages that no message refers to; before any request comes in."""

@@ -1,4 +1,4 @@
-"""What a stopped daemon must not have left behind."""
+"""What a daemon that stops must not leave behind."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from tests.daemon.process import DaemonProcess
 from tests.docker_images import engine
 
 
-async def assert_nothing_left(daemon: DaemonProcess) -> None:
-    """No container or image of this daemon's data directory on the engine, no running record, no message, no file of one,
+async def stop_with_nothing_left(daemon: DaemonProcess) -> None:
+    """Once it has taken up what an earlier one left, the daemon stops as it should.
+
+    Then there is no container or image of its data directory on the engine, no running record, no message, no file of one,
     no directory of a results socket or of a held container, no event that waits; and the database is whole.
     """
+    await daemon.recovered()
+    assert await daemon.stop() == 0, daemon.events[-5:]
     settings = load_settings(daemon.config)
     with beside_daemon(settings.database_path, settings.store) as connection:
         instance = facts.instance_id(connection)

@@ -45,6 +45,8 @@ class DaemonProcess:
         )
         self.events: list[Event] = []
         self.process: asyncio.subprocess.Process | None = None
+        # The number of the first event of the daemon that was started last.
+        self._life = 0
         self._changed = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
@@ -115,6 +117,10 @@ class DaemonProcess:
             self._changed.clear()
             await self._changed.wait()
 
+    async def recovered(self) -> None:
+        """Wait until the daemon that was started last has taken up and removed what an earlier one left."""
+        await self.event(lambda event: event["event"] == "recovered", since=self._life)
+
     async def ended(self, execution_ids: set[str]) -> None:
         """Wait until all of these executions are settled, by the log lines of all daemons so far."""
         ends = ("execution_complete", "execution_failed")
@@ -151,6 +157,7 @@ class DaemonProcess:
         command: Callable[[list[str]], tuple[list[str], dict[str, Any]]] = lambda arguments: (arguments, {}),
     ) -> asyncio.subprocess.Process:
         arguments, options = command(["-m", "abacod", "serve", "--config", str(self.config), "--port", str(self.port)])
+        self._life = len(self.events)
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments,

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.daemon.flows import mount_setting
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.process import DaemonProcess
 from tests.docker_images import SHELL, image_name
 from tests.hooks import HookServer
@@ -90,9 +90,8 @@ async def laboratory(folder: Path, images: str, **changes: Any) -> AsyncIterator
             lab = Lab(daemon, session, root, runs)
             await lab.ask("POST", "/apps/v2", described)
             yield lab
-        assert await daemon.stop() == 0
+        await stop_with_nothing_left(daemon)
     assert list((daemon.data_dir / "work").iterdir()) == []
-    await assert_nothing_left(daemon)
 
 
 @pytest.mark.timeout(240)

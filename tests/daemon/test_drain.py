@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from tests.daemon.flows import Flow, drained, mount_setting
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.process import Client, DaemonProcess
 from tests.docker_images import SHELL, image_name
 from tests.hooks import HookServer
@@ -97,8 +97,7 @@ async def test_followers_waiters_webhooks_and_events_do_not_keep_it(tmp_path: Pa
                 log = (await client.call("GET", f"/{waiting}/executions/{each}/logs"))["logs"]
                 assert log.startswith("before ")
                 assert "after " in log
-        assert await daemon.stop() == 0
-    await assert_nothing_left(daemon)
+        await stop_with_nothing_left(daemon)
 
 
 async def _whole(url: str, token: str, begun: asyncio.Event) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.flows import assert_each_ran_once, assert_in_order, drained, flowing, mount_setting, register_kinds
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.process import Client, DaemonProcess
 from tests.docker_images import engine
 from tests.engine_proxy import engine_proxy
@@ -39,9 +39,8 @@ async def test_nothing_is_lost_while_the_engine_comes_and_goes(tmp_path: Path, d
                     await assert_each_ran_once(client, flow)
                 for flow in flows[::2]:
                     assert_in_order(flow)
-            assert await daemon.stop() == 0, daemon.events[-5:]
+            await stop_with_nothing_left(daemon)
     await here.close()
-    await assert_nothing_left(daemon)
 
 
 async def _assert_trouble_is_told(client: Client, actor_id: str) -> None:

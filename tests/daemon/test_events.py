@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.flows import drained, flowing, mount_setting, register
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.process import Client, DaemonProcess
 from tests.docker_images import SHELL, image_name
 
@@ -52,8 +52,7 @@ async def test_a_linked_actor_gets_each_event_once_whenever_the_daemon_is_killed
             await daemon.ended({execution["id"] for execution in told})
             assert _ends(out) == ran
             assert set(flow.acknowledged) <= set(ran)
-        assert await daemon.stop() == 0
-    await assert_nothing_left(daemon)
+        await stop_with_nothing_left(daemon)
 
 
 def _ends(out: Path) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.daemon.flows import Flow, drained, mount_setting
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.process import Client, DaemonProcess, Event
 from tests.docker_images import SHELL, image_name
 from tests.hooks import HookServer
@@ -166,6 +166,5 @@ async def test_results_events_and_ends_wait_for_room(
             assert fetched == sorted(set(fetched))
             if ends == "there is room again":
                 assert fetched == [str(number) for number in range(RESULTS)]
-        assert await daemon.stop() == 0
+        await stop_with_nothing_left(daemon)
         assert not [event for event in daemon.events if "exception" in event or event["event"] == "text"]
-    await assert_nothing_left(daemon)

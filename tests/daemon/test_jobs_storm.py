@@ -15,7 +15,7 @@ from abacod.store.database import beside_daemon
 from reactors.pipelinejobs.states import JobState, after, event_named
 from tests.daemon.flows import mount_setting
 from tests.daemon.job_loads import Catalogued, Indexed, Launched, Piped, Told, handled, prepared
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.loads import Load, loaded
 from tests.daemon.process import Client, DaemonProcess
 from tests.docker_images import SHELL, image_name
@@ -76,11 +76,10 @@ async def test_jobs_go_on(tmp_path: Path, docker_images: str) -> None:
             figures = [await load.check() for load in loads]
             # For long runs by hand: pytest -rP shows it.
             print(f"{KILLS} kills and {twice} during the starts after them: {'; '.join(figures)}")  # noqa: T201 - see above
-        assert await daemon.stop() == 0, daemon.events[-5:]
+        await stop_with_nothing_left(daemon)
     assert not [event for event in daemon.events if "exception" in event or event["event"] == "text"]
     _assert_records_agree(daemon)
     assert list((daemon.data_dir / "work").iterdir()) == []
-    await assert_nothing_left(daemon)
 
 
 def _assert_records_agree(daemon: DaemonProcess) -> None:

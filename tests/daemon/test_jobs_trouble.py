@@ -13,7 +13,7 @@ import pytest
 
 from tests.daemon.flows import mount_setting
 from tests.daemon.job_loads import SYSTEM, Indexed, Launched, Told, handled, prepared
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.loads import Load, loaded
 from tests.daemon.process import Client, DaemonProcess, Event
 from tests.daemon.test_full_disk import full_disk
@@ -50,10 +50,9 @@ async def laboratory(folder: Path, images: str, settings: str = "") -> AsyncIter
                 await handled(daemon, reactor)
             for load in loads:
                 await load.check()
-        assert await daemon.stop() == 0, daemon.events[-5:]
+        await stop_with_nothing_left(daemon)
     assert not [event for event in daemon.events if "exception" in event or event["event"] == "text"]
     assert list((daemon.data_dir / "work").iterdir()) == []
-    await assert_nothing_left(daemon)
 
 
 async def test_jobs_outlast_an_engine_that_comes_and_goes(tmp_path: Path, docker_images: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.flows import mount_setting
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.process import Client, DaemonProcess
 from tests.manager import Manager
 
@@ -59,8 +59,7 @@ async def test_what_a_container_sends_while_the_daemon_is_dead_arrives(tmp_path:
                 assert others == [b"%d" % number for number in range(1, 60)]
             manager.hear()
             assert manager.kept == [], "what has ended is kept no more"
-            assert await daemon.stop() == 0
-    await assert_nothing_left(daemon)
+            await stop_with_nothing_left(daemon)
 
 
 async def test_where_no_room_is_left_the_container_finds_a_link(tmp_path: Path, python_image: str) -> None:

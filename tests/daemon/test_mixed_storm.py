@@ -13,7 +13,7 @@ import pytest
 
 from abacod.store.database import beside_daemon
 from tests.daemon.flows import mount_setting
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.loads import Fetched, Keys, Linked, Load, Scheduled, Waiters, loaded
 from tests.daemon.process import Client, DaemonProcess
 from tests.hooks import HookServer
@@ -70,9 +70,8 @@ async def test_all_promises_hold(tmp_path: Path, docker_images: str, python_imag
             # For long runs by hand: pytest -rP shows it.
             print(f"{KILLS} kills and {twice} during the starts after them: {'; '.join(figures)}")  # noqa: T201 - see above
             await _assert_sums_agree(daemon, admin)
-        assert await daemon.stop() == 0, daemon.events[-5:]
+        await stop_with_nothing_left(daemon)
     assert not [event for event in daemon.events if "exception" in event or event["event"] == "text"]
-    await assert_nothing_left(daemon)
 
 
 @asynccontextmanager

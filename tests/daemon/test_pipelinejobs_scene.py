@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.process import Client, DaemonProcess
 from tests.daemon.test_abaco import Terminal
 from tests.docker_images import SHELL, image_name
@@ -192,8 +192,7 @@ async def test_a_job_from_the_catalog_to_its_products(tmp_path: Path, root: Path
             assert not [name for name in record if name.startswith("_")]
             await check_products(lab, uuid, root)
             await check_tokens(lab, uuid)
-        await daemon.stop()
-    await assert_nothing_left(daemon)
+        await stop_with_nothing_left(daemon)
 
 
 @pytest.mark.parametrize("status", ["STAGING_INPUTS", "QUEUED", "RUNNING", "ARCHIVING", "FINISHED"])
@@ -215,5 +214,4 @@ async def test_a_daemon_killed_in_the_middle_of_a_job_ends_it_the_same_way(
             assert record["state"] == "FINISHED"
             assert in_order(record) == LIFE
             await check_products(lab, uuid, root)
-        await daemon.stop()
-    await assert_nothing_left(daemon)
+        await stop_with_nothing_left(daemon)

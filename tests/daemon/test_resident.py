@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 import reactors
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.process import Client, DaemonProcess
 
 pytestmark = [pytest.mark.docker, pytest.mark.daemon, pytest.mark.timeout(90)]
@@ -63,8 +63,7 @@ async def test_the_example_loads_with_the_first_message_only(daemon: DaemonProce
         began = time.monotonic()
         assert (await asked(client, actor, "el perro es rápido"))["language"] == "spanish"
         assert time.monotonic() - began < 1
-    await daemon.stop()
-    await assert_nothing_left(daemon)
+    await stop_with_nothing_left(daemon)
 
 
 async def test_a_killed_daemon_ends_what_it_left_and_goes_on(daemon: DaemonProcess, python_image: str) -> None:
@@ -97,5 +96,4 @@ async def test_a_killed_daemon_ends_what_it_left_and_goes_on(daemon: DaemonProce
         seen = await client.call("GET", path)
         assert (seen["status"], seen["exit_code"]) == ("COMPLETE", 143)
         assert (await asked(client, actor, "after"))[1] == "after"
-    await daemon.stop()
-    await assert_nothing_left(daemon)
+    await stop_with_nothing_left(daemon)

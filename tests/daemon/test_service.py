@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.flows import drained, mount_setting, register
-from tests.daemon.leftovers import assert_nothing_left
+from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.process import Client, DaemonProcess
 from tests.docker_images import SHELL, image_name
 
@@ -44,8 +44,7 @@ async def test_a_stopping_daemon_lets_executions_end_and_keeps_what_waits(tmp_pa
             await daemon.start()
             await drained(daemon, client, [flow])
         assert flow.lines() == [f"{word} m{number}" for number in range(1, 5) for word in ("start", "end")]
-        assert await daemon.stop() == 0
-    await assert_nothing_left(daemon)
+        await stop_with_nothing_left(daemon)
 
 
 @pytest.mark.parametrize("hard", [False, True])
@@ -70,8 +69,7 @@ async def test_an_execution_outlives_the_daemon_and_is_taken_up_again(
             ended = await client.call("GET", execution)
             assert (ended["status"], ended["exit_code"]) == ("COMPLETE", 0)
             assert (await client.call("GET", f"{execution}/logs"))["logs"] == "before hello\nafter hello\n"
-        assert await daemon.stop() == 0
-    await assert_nothing_left(daemon)
+        await stop_with_nothing_left(daemon)
 
 
 async def test_a_running_execution_is_halted(tmp_path: Path, docker_images: str) -> None:
@@ -85,8 +83,7 @@ async def test_a_running_execution_is_halted(tmp_path: Path, docker_images: str)
             await daemon.ended({execution.rpartition("/")[2]})
             ended = await client.call("GET", execution)
         assert (ended["status"], ended["exit_code"]) == ("COMPLETE", 137)
-        assert await daemon.stop() == 0
-    await assert_nothing_left(daemon)
+        await stop_with_nothing_left(daemon)
 
 
 async def test_a_data_directory_has_one_daemon(tmp_path: Path, docker_images: str) -> None:

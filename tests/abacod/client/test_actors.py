@@ -79,12 +79,14 @@ def test_wrong_usage_is_one_line(nobody: Abaco, arguments: tuple[str, ...], prob
     assert problem in refused.err
 
 
-async def test_actors_are_listed(abaco: Abaco, alice: Client) -> None:
+async def test_actors_are_listed(served: Serving, abaco: Abaco, alice: Client) -> None:
     assert (await abaco("ls")).out == "ID  NAME  IMAGE  OWNER  STATUS\n"
     one = await alice.register(name="ä b")
     other = await alice.register()
     lines = (await abaco("ls")).out.splitlines()
     assert [line.split()[0] for line in lines] == ["ID", one["id"], other["id"]]
+    for actor in (one, other):
+        await served.until_status(alice, f"/v3/actors/{actor['id']}", "READY")
     assert (await abaco("list", "--json")).result == (await alice.get("/v3/actors")).result
     assert (await abaco("list", one["id"], "-v")).result["name"] == "ä b"
 

@@ -251,7 +251,11 @@ async def test_bytes_reach_the_container_as_a_file(
     assert sent.result["msg"] == BINARY_OMITTED
     assert (ended["status"], ended["exit_code"]) == ("COMPLETE", 0)
     assert found == [content]
-    assert (await served.contents())["files"] == 0
+
+    async def gone() -> bool:
+        return (await served.contents())["files"] == 0
+
+    await served.until(gone)
 
 
 @pytest.mark.parametrize("chunked", [False, True])

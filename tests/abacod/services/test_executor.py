@@ -92,7 +92,7 @@ async def test_an_execution_cancelled_before_its_container_is_made_never_runs(la
     assert diary.messages == ["2"]
     assert (await lab.record(cancelled)).final_state == {"reason": "Cancelled before its start."}
     assert lab.messages.waiting(actor) == 0
-    assert not lab.mailboxes.of(actor.id)._in_hand
+    await lab.until(lambda: not lab.mailboxes.of(actor.id)._in_hand)
 
 
 async def test_an_execution_halted_between_its_mark_and_its_start_is_stopped(lab: Lab, diary: Diary) -> None:

@@ -91,7 +91,7 @@ async def test_a_running_container_is_followed_and_its_worker_keeps_its_id(lab: 
     diary.gate.clear()
     actor = await lab.create(diary, stateless=False)
     sent = await lab.send(actor, "1", "2")
-    await lab.in_status(sent[0], ExecutionStatus.RUNNING)
+    await lab.until(lambda: diary.messages == ["1"])
     before = await lab.record(sent[0])
     await lab.reopen()
     await lab.until(lambda: lab.worker_statuses(actor) == [WorkerStatus.BUSY])

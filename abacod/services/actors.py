@@ -246,7 +246,6 @@ class Actors:
         def remove(tx: Transaction) -> list[ExecutionId]:
             # What an ending worker put back.
             dropped = self._drop_waiting(tx, actor.id)
-            logs.remove_of_actor(tx, actor.id)
             results.remove_of_actor(tx, actor.id)
             for alias in aliases.of_actor(tx, actor.id):
                 aliases.delete(tx, alias)
@@ -256,6 +255,11 @@ class Actors:
         try:
             if not await self._pools.close(actor.id, _DELETE_WAIT):
                 return False
+            behind: int | None = 0
+            while behind is not None:
+                behind = await self._database.write(
+                    partial(logs.remove_some_of_actor, actor_id=actor.id, behind=behind)
+                )
             self._news.tell_all(await self._database.write(remove))
         except Unavailable as error:
             _log.warning("deletion_delayed", actor=actor.id, error=error.message)

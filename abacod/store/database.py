@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 
 from abacod.config import StoreSettings
 from abacod.errors import ConfigError, StorageUnavailable
-from abacod.store import rights
+from abacod.store import rights, space
 from abacod.store.checkpoints import Checkpoints
 from abacod.store.migrations import migrate
 from abacod.store.writing import Asked, commit
@@ -339,6 +339,7 @@ def _connect(path: Path, settings: StoreSettings) -> sqlite3.Connection:
     )
     try:
         connection.row_factory = sqlite3.Row
+        space.prepare(connection)
         _use_write_ahead_log(connection, settings.busy_timeout_seconds)
         connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")

@@ -17,6 +17,8 @@ from abacod.models.search import Query, exact_pattern
 from abacod.models.user import WORLD, Level
 from abacod.store import words
 from abacod.store.conditions import MATCHES, Translation
+from abacod.store.log_archive import UNPACKED, unpacked
+from abacod.store.logs import size_of
 from abacod.store.search_fields import (
     ACTORS,
     EXECUTIONS,
@@ -25,6 +27,7 @@ from abacod.store.search_fields import (
     WORKER_TIMES,
     WORKERS,
     Searched,
+    Words,
 )
 
 # Steps of the database's machine between two looks at the time; a step takes well below a microsecond.
@@ -91,14 +94,7 @@ def logs(tx: sqlite3.Connection, query: Query, scope: Scope, expired: Expired, n
         BadRequest: the logs on the page are too large for one answer.
     """
     page = _page(tx, LOGS, query, _within(scope, "r.id"), {**_parameters(scope), "now": to_ms(now)}, expired)
-    size = tx.execute(
-        """
-        SELECT coalesce(sum(length(data)), 0) FROM log_pieces
-        WHERE execution_id IN (SELECT id FROM executions WHERE seq IN (SELECT value FROM json_each(?)))
-        """,
-        (json.dumps(page.numbers),),
-    ).fetchone()[0]
-    if size > _MOST_LOG_BYTES:
+    if size_of(tx, page.numbers) > _MOST_LOG_BYTES:
         raise BadRequest(f"The logs found have more than {_MOST_LOG_BYTES} bytes together. Give a smaller limit.")
     return page
 
@@ -131,23 +127,31 @@ def _page(
 ) -> Page:
     translation = Translation(searched)
     wanted = translation.sql(query.conditions)
-    table, rank, text = f"{searched.table} AS r", "0", "1"
-    if query.about_text:
-        expression = words.match_expression(query)
-        if not expression:
-            return Page([], 0)
-        index = searched.words
-        table = f"{index} JOIN {searched.table} AS r ON r.seq = {index}.rowid"
-        text = f"{index} MATCH {translation.parameter(expression)}"
-        text += "".join(
-            f" AND {MATCHES}({translation.pattern(exact_pattern(each))}, {index}.text)" for each in query.phrases
-        )
-        rank = f"bm25({index})" if query.any_words else "0"
+    with_words = [
+        _with_words(searched.words, translation.parameter(each)) for each in words.word_expressions(query) if each
+    ]
+    with_phrases = [
+        _with_phrase(searched.words, translation.parameter(each), translation.pattern(exact_pattern(phrase)))
+        for phrase, each in zip(query.phrases, words.phrase_expressions(query), strict=True)
+        if each
+    ]
+    if len(with_words) + len(with_phrases) < len(query.any_words) + len(query.phrases):
+        # A text without a word is in no record.
+        return Page([], 0)
+    rows = [*with_words, *with_phrases]
+    # Each text by itself: two of them may be in two rows of the same record.
+    texts = "".join(f"text{number} AS MATERIALIZED ({each}), " for number, each in enumerate(rows))
+    joined = "".join(
+        f" JOIN (SELECT record, min(rank) AS rank FROM text{number} GROUP BY record) AS t{number}"  # noqa: S608 - as below
+        f" ON t{number}.record = r.seq"
+        for number in range(len(rows))
+    )
+    rank = " + ".join(["0", *(f"t{number}.rank" for number in range(len(with_words)))])
     # All that is put together here is ours, and known before any request; what users give is in the parameters.
     sql = f"""
-        WITH found AS MATERIALIZED (
-          SELECT r.seq AS seq, {rank} AS rank FROM {table}
-          WHERE {text} AND ({visible}) AND ({searched.condition}) AND {wanted})
+        WITH {texts}found AS MATERIALIZED (
+          SELECT r.seq AS seq, {rank} AS rank FROM {searched.table} AS r {joined}
+          WHERE ({visible}) AND ({searched.condition}) AND {wanted})
         SELECT total.number AS total, page.seq AS seq
         FROM (SELECT count(*) AS number FROM found) AS total
         LEFT JOIN (SELECT seq, rank FROM found ORDER BY rank, seq LIMIT :limit OFFSET :skip) AS page
@@ -156,8 +160,23 @@ def _page(
     given = {**parameters, **translation.parameters, "limit": query.limit, "skip": query.skip}
     with _interrupted_when(tx, expired):
         tx.create_function(MATCHES, 2, translation.matches, deterministic=True)
-        rows = tx.execute(sql, given).fetchall()
-    return Page([row["seq"] for row in rows if row["seq"] is not None], rows[0]["total"])
+        tx.create_function(UNPACKED, 2, unpacked, deterministic=True)
+        found = tx.execute(sql, given).fetchall()
+    return Page([row["seq"] for row in found if row["seq"] is not None], found[0]["total"])
+
+
+def _with_words(index: Words, expression: str) -> str:
+    return f"""
+        SELECT {index.record} AS record, bm25({index.index}) AS rank FROM {index.table}
+        WHERE {index.index} MATCH {expression}
+    """  # noqa: S608 - as in `_page`
+
+
+def _with_phrase(index: Words, expression: str, pattern: str) -> str:
+    return f"""
+        SELECT {index.record} AS record, 0 AS rank FROM {index.table}
+        WHERE {index.index} MATCH {expression} AND {MATCHES}({pattern}, {index.text})
+    """  # noqa: S608 - as in `_page`
 
 
 def _within(scope: Scope, execution: str) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from abacod.store.log_archive import OF_EXECUTION, UNPACKED
+
 
 class Kind(Enum):
     """What a field holds; a value of another kind never equals it."""
@@ -33,6 +35,19 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """A full-text index. A record may have several rows in it; `table` is SQL for the rows with what belongs to them.
+
+    Of a row, `record` is the `seq` of its record, and `text` what was indexed.
+    """
+
+    index: str
+    table: str
+    record: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Searched:
     """One of the four. `table` has the records, with a `seq` in order of creation; `words` their full-text index.
 
@@ -40,9 +55,13 @@ class Searched:
     """
 
     table: str
-    words: str
+    words: Words
     fields: Mapping[str, Field]
     condition: str = "1"
+
+
+def _one_row_each(index: str) -> Words:
+    return Words(index, index, f"{index}.rowid", f"{index}.text")
 
 
 def _text(*names: str) -> dict[str, Field]:
@@ -85,14 +104,16 @@ _DEFINED: Final = (
 )
 # Where the user gave none, the server's default shows.
 _DEFAULTED: Final = "json_object('token', json(coalesce(nullif(r.definition -> '$.token', 'null'), :default_token)))"
-_LOG: Final = """
-    coalesce((SELECT group_concat(CAST(data AS TEXT), '') FROM (
-      SELECT data FROM log_pieces WHERE execution_id = r.id ORDER BY position)), '')
-"""
+_LOG: Final = f"""
+    coalesce((SELECT group_concat(CAST(iif(length(data) < size, {UNPACKED}(data, size), data) AS TEXT), '') FROM (
+      {OF_EXECUTION.format("r.seq")}
+      UNION ALL SELECT position, length(data), data FROM log_pieces WHERE execution_id = r.id
+      ORDER BY position)), '')
+"""  # noqa: S608 - names of ours
 
 ACTORS: Final = Searched(
     "actors",
-    "actor_words",
+    _one_row_each("actor_words"),
     {
         **_text("id", "owner", "status", "status_message", "tasdir", "cron_next_ex"),
         **_number(revision="revision", uid="uid", gid="gid"),
@@ -106,7 +127,7 @@ ACTORS: Final = Searched(
 
 EXECUTIONS: Final = Searched(
     "executions",
-    "execution_words",
+    _one_row_each("execution_words"),
     {
         **_text("id", "actor_id", "executor", "worker_id", "status"),
         **_number(
@@ -124,7 +145,12 @@ EXECUTIONS: Final = Searched(
 
 LOGS: Final = Searched(
     "executions",
-    "log_words",
+    Words(
+        "log_words",
+        "log_words JOIN log_archive AS a ON a.number = log_words.rowid",
+        "a.execution",
+        f"{UNPACKED}(a.data, a.size)",
+    ),
     {
         **_text("id", "actor_id"),
         "execution_id": Field(Kind.TEXT, "r.id"),
@@ -149,5 +175,5 @@ WORKER_TEXTS: Final = (
 WORKER_TIMES: Final = ("create_time", "last_execution_time", "last_health_check_time")
 
 WORKERS: Final = Searched(
-    "workers", "worker_words", {**_text(*WORKER_TEXTS), **_time(**{name: name for name in WORKER_TIMES})}
+    "workers", _one_row_each("worker_words"), {**_text(*WORKER_TEXTS), **_time(**{name: name for name in WORKER_TIMES})}
 )

@@ -1,4 +1,7 @@
-"""The full-text index: it is written behind the records, so that running messages does not wait for it."""
+"""The full-text index: it is written behind the records, so that running messages does not wait for it.
+
+With it the logs of executions that have ended are put away.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ import sqlite3
 from typing import Final, Literal
 
 from abacod.models.search import Query, words_of
+from abacod.store import log_archive
 
 Indexed = Literal["actors", "executions"]
 """What is indexed; the logs are with the executions."""
 
 # Records indexed in one transaction, and bytes of logs after which it takes no more: requests wait for it.
 _AT_ONCE: Final = 200
-_BYTES_AT_ONCE: Final = 500_000
+_BYTES_AT_ONCE: Final = 262_144
 
 
 def catch_up(tx: sqlite3.Connection, what: Indexed) -> bool:
@@ -21,15 +25,18 @@ def catch_up(tx: sqlite3.Connection, what: Indexed) -> bool:
     return _catch_up_actors(tx) if what == "actors" else _catch_up_executions(tx)
 
 
-def match_expression(query: Query) -> str:
-    """The query's texts in the full-text engine's language; each word in quotes, so that nothing in it is an operator.
+def word_expressions(query: Query) -> list[str]:
+    """Each of the query's texts of words in the full-text engine's language; quoted, so that nothing is an operator.
 
-    Empty if no record can match: a text without a word is in none.
+    An empty one, of a text without a word, matches no record.
     """
-    groups = [_quoted(words, " OR ") for words in query.any_words]
+    return [_quoted(words, " OR ") for words in query.any_words]
+
+
+def phrase_expressions(query: Query) -> list[str]:
+    """As `word_expressions`, of the query's phrases."""
     # One quoted string of several words is a phrase.
-    groups += [_quoted((" ".join(words_of(phrase)),), "") for phrase in query.phrases]
-    return " AND ".join(groups) if all(groups) else ""
+    return [_quoted((" ".join(words_of(phrase)),), "") for phrase in query.phrases]
 
 
 def texts_within(value: str | None) -> str:
@@ -74,18 +81,12 @@ def _catch_up_executions(tx: sqlite3.Connection) -> bool:
         parts = [*(row[name] for name in names), texts_within(row["final_state"])]
         text = "\n".join(part for part in parts if part)
         tx.execute("INSERT OR REPLACE INTO execution_words (rowid, text) VALUES (?, ?)", (seq, text))
+        if row["finish_ms"] is not None:
+            done = False
+            while not done:
+                if size > _BYTES_AT_ONCE:
+                    return True
+                step = log_archive.put_away(tx, seq, row["id"])
+                size, done = size + step.size, step.done
         tx.execute("DELETE FROM executions_to_index WHERE seq = ?", (seq,))
-        if row["finish_ms"] is not None and not row["log_gone"]:
-            size += _index_log(tx, seq, row["id"])
-        if size > _BYTES_AT_ONCE:
-            return True
     return len(waiting) == _AT_ONCE
-
-
-def _index_log(tx: sqlite3.Connection, seq: int, execution_id: str) -> int:
-    """Index the log of an execution that has ended; its size in bytes."""
-    pieces = tx.execute("SELECT data FROM log_pieces WHERE execution_id = ? ORDER BY position", (execution_id,))
-    log = b"".join(row["data"] for row in pieces)
-    text = log.decode(errors="replace")
-    tx.execute("INSERT OR REPLACE INTO log_words (rowid, text) VALUES (?, ?)", (seq, text))
-    return len(log)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from abacod.ids import ExecutionId
 from abacod.models.actor import Actor
-from abacod.store import executions, logs
+from abacod.store import executions, log_archive, logs
 from tests.factories import START, actor, execution
 
 NOW = START
@@ -36,13 +36,31 @@ def test_a_log_is_gone_at_its_time_also_before_it_is_removed(tx: sqlite3.Connect
 
 def test_expired_logs_are_removed_a_few_at_a_time(tx: sqlite3.Connection) -> None:
     of = actor()
-    for seconds in (1, 2, 3, 100):
-        log_of(tx, of, NOW + timedelta(seconds=seconds))
+    old = [log_of(tx, of, NOW + timedelta(seconds=1)) for _ in range(250)]
+    new = log_of(tx, of, NOW + timedelta(seconds=100))
     endless = log_of(tx, of)
     later = NOW + timedelta(seconds=5)
-    assert [logs.remove_expired(tx, later, 2) for _ in range(3)] == [2, 1, 0]
-    assert tx.execute("SELECT count(DISTINCT execution_id) FROM log_pieces").fetchone()[0] == 2
+    assert logs.remove_expired(tx, later)
+    left = {row[0] for row in tx.execute("SELECT execution_id FROM log_pieces")}
+    assert len(left & set(old)) == 50
+    assert not logs.remove_expired(tx, later)
+    assert {row[0] for row in tx.execute("SELECT execution_id FROM log_pieces")} == {new, endless}
     assert logs.whole(tx, endless, later) == b"one two"
+
+
+def test_of_a_large_log_a_part_is_removed_at_a_time(tx: sqlite3.Connection) -> None:
+    one = log_of(tx, actor(), NOW + timedelta(seconds=1))
+    logs.append(tx, one, 7, b"line\n" * 500_000)
+    seq = tx.execute("SELECT seq FROM executions WHERE id = ?", (one,)).fetchone()[0]
+    while not log_archive.put_away(tx, seq, one).done:
+        pass
+    later = NOW + timedelta(seconds=5)
+    steps = 0
+    while logs.remove_expired(tx, later):
+        steps += 1
+        assert logs.whole(tx, one, later) == b""
+    assert steps > 5
+    assert tx.execute("SELECT count(*) FROM log_archive").fetchone()[0] == 0
 
 
 def test_logs_of_an_actor_go_together(tx: sqlite3.Connection) -> None:
@@ -50,5 +68,7 @@ def test_logs_of_an_actor_go_together(tx: sqlite3.Connection) -> None:
     log_of(tx, gone)
     log_of(tx, gone)
     other = log_of(tx, stays)
-    logs.remove_of_actor(tx, gone.id)
+    behind: int | None = 0
+    while behind is not None:
+        behind = logs.remove_some_of_actor(tx, gone.id, behind)
     assert [row[0] for row in tx.execute("SELECT DISTINCT execution_id FROM log_pieces")] == [other]

@@ -12,13 +12,25 @@ import pytest
 from abacod.ids import TenantId, Username
 from abacod.models.permission import Subject
 from abacod.models.user import Level
-from abacod.store import actors, aliases, events, executions, logs, messages, permissions, results, totals, users
+from abacod.store import (
+    actors,
+    aliases,
+    events,
+    executions,
+    log_archive,
+    logs,
+    messages,
+    permissions,
+    results,
+    totals,
+    users,
+)
 from tests.factories import START, actor, execution, message
 
 # These have only the rows that somebody waits for; looking through all of them is looking for nothing else.
 _SHORT = ("executions_running", "messages_waiting", "events_waiting")
 _LONG = re.compile(
-    r"SCAN (executions|messages|log_pieces|results|events|actors|permissions|users|actor_totals|e|m|r)\b"
+    r"SCAN (executions|messages|log_pieces|log_archive|results|events|actors|permissions|users|actor_totals|e|m|r)\b"
 )
 
 ACTOR = actor()
@@ -51,7 +63,11 @@ QUESTIONS: dict[str, Callable[[sqlite3.Connection], Any]] = {
     "a message that is done": lambda tx: messages.remove(tx, EXECUTION.id),
     "start: what runs": executions.running,
     "start: what waits": messages.waiting_counts,
-    "janitor: old logs": lambda tx: logs.remove_expired(tx, START, 100),
+    "janitor: a log to put away": lambda tx: log_archive.put_away(tx, 1, EXECUTION.id),
+    "janitor: a log that is put away": lambda tx: log_archive.remove(tx, 1, 100),
+    "a deleted actor's logs": lambda tx: logs.remove_some_of_actor(tx, ACTOR.id, 0),
+    "the size of logs": lambda tx: logs.size_of(tx, [1, 2]),
+    "janitor: old logs": lambda tx: logs.remove_expired(tx, START),
     "janitor: old results": lambda tx: results.remove_expired(tx, START, 100),
     "janitor: old events": lambda tx: events.remove_done(tx, START, 100),
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, Self
 
 from abacod.ids import ExecutionId
 from abacod.models.execution import Execution
+from abacod.models.states import ExecutionStatus
 
 ContentType = Literal["str", "application/json", "application/octet-stream"]
 
@@ -56,3 +57,16 @@ class Queued:
     def execution_id(self) -> ExecutionId:
         """The id of its execution."""
         return self.execution.id
+
+    @property
+    def begun(self) -> bool:
+        """Whether its execution is marked as running already, for the worker that it was sent to."""
+        return self.execution.status is ExecutionStatus.RUNNING
+
+    @property
+    def waiting(self) -> Self:
+        """The same message, which waits again."""
+        if not self.begun:
+            return self
+        execution = replace(self.execution, status=ExecutionStatus.SUBMITTED, worker_id=None, start_time=None)
+        return replace(self, execution=execution)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from abacod.errors import AbacoError, ActorShuttingDown, MailboxBusy
-from abacod.ids import ActorId, ExecutionId, Username, new_execution_id
+from abacod.ids import ActorId, ExecutionId, Username, WorkerId, new_execution_id
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
 from abacod.models.message import Message, Queued
@@ -31,7 +31,10 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A message for an actor's mailbox; `synchronous` is set for one that is refused if too many wait."""
+    """A message for an actor's mailbox; `synchronous` is set for one that is refused if too many wait.
+
+    `worker_id` is that of a worker that is reserved for it: then it runs as soon as it is stored.
+    """
 
     actor: Actor
     executor: Username
@@ -39,6 +42,7 @@ class Sending:
     received: datetime
     execution_id: ExecutionId
     synchronous: Attention | None = None
+    worker_id: WorkerId | None = None
 
 
 def enqueue(
@@ -78,7 +82,7 @@ def enqueue_all(tx: Transaction, sendings: Sequence[Sending]) -> list[Queued | A
         elif each.synchronous is not None and _is_busy(tx, each.actor.id, each.synchronous, before[each.actor.id]):
             refused[number] = MailboxBusy()
         else:
-            before[each.actor.id] += 1
+            before[each.actor.id] += each.worker_id is None
             accepted.append((_execution(tx, each), each.message))
     executions.insert(tx, *(execution for execution, _ in accepted))
     queued = iter(messages.append_all(tx, accepted))
@@ -98,8 +102,10 @@ def _execution(tx: Transaction, sending: Sending) -> Execution:
         actor_id=actor.id,
         tenant=actor.tenant,
         executor=sending.executor,
-        status=ExecutionStatus.SUBMITTED,
+        status=ExecutionStatus.SUBMITTED if sending.worker_id is None else ExecutionStatus.RUNNING,
         message_received_time=sending.received,
+        worker_id=sending.worker_id,
+        start_time=None if sending.worker_id is None else sending.received,
         revision=actor.revision,
         executor_uid=account.uid if account else None,
         executor_gid=account.gid if account else None,

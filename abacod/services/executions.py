@@ -93,7 +93,7 @@ class Executions:
         # A client that hangs up between the commit and the telling must not leave a mailbox that counts wrong.
         status = await asyncio.shield(self._cancelled(actor_id, execution_id))
         if status is ExecutionStatus.RUNNING:
-            self._spawn(self._stop(execution_id), f"halt-{execution_id}")
+            self._spawn(self._stop(actor_id, execution_id), f"halt-{execution_id}")
         elif status is not ExecutionStatus.SUBMITTED:
             raise NotRunning(
                 f"Cannot force quit an execution not in RUNNING status. Execution was found in status: {status}"
@@ -118,8 +118,8 @@ class Executions:
             self._news.tell(execution_id)
         return status
 
-    async def _stop(self, execution_id: ExecutionId) -> None:
+    async def _stop(self, actor_id: ActorId, execution_id: ExecutionId) -> None:
         try:
-            await self._executor.halt(execution_id)
+            await self._executor.halt(execution_id, in_hand=execution_id in self._mailboxes.of(actor_id).in_hand)
         except EngineUnavailable as error:
             _log.warning("halt_failed", execution=execution_id, error=error.message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 
@@ -94,12 +95,14 @@ class Executor:
         self._style = style
         self._plan_of = plan_of
         self._live: dict[ExecutionId, Progress] = {}
+        # Those that are to end before they are started.
+        self._halted: set[ExecutionId] = set()
 
     async def execute(self, actor: Actor, worker_id: WorkerId, message: Queued, *, another_waits: bool = False) -> Next:
         """Run the message and settle its execution; `another_waits` tells that there is a next one already.
 
         Raises:
-            EngineUnavailable: the engine went away before the container was started; the message is untouched.
+            EngineUnavailable: the engine went away before the container was started; see `wait_again`.
         """
         execution = message.execution
         plan = None
@@ -118,7 +121,11 @@ class Executor:
         api_server = "" if actor.is_native else await self._api_server()
         spec = self._spec(actor, message, worker_id, surroundings.owner, api_server, configs_text)
         spec = _fitted(spec, plan, another_waits=another_waits)
-        with self._following(execution.id, worker_id) as progress:
+        with self._following(execution.id, worker_id, execution.start_time) as progress:
+            if execution.id in self._halted:
+                self._halted.discard(execution.id)
+                await self._settlement.fail(execution.id, actor, "Cancelled before its start.", progress)
+                return Next.TAKE_ANOTHER
             try:
                 outcome = await self._runtime.run(spec, progress)
             except IllegalTransition:
@@ -161,9 +168,21 @@ class Executor:
         await self._settlement.fail(execution_id, actor, f"Internal error: {type(error).__name__}.")
         await self._discard(execution_id, actor)
 
-    async def halt(self, execution_id: ExecutionId) -> None:
-        """Ask the container to end, then force it (spec/actors-api 4.3); the execution is settled as usual."""
-        await self._runtime.halt(execution_id)
+    async def wait_again(self, message: Queued) -> Queued:
+        """Let a message wait whose execution is marked as running, and has not been started; as it waits then."""
+        if message.begun:
+            await self._settlement.wait_again(message.execution_id, failed=False)
+        return message.waiting
+
+    async def halt(self, execution_id: ExecutionId, *, in_hand: bool = False) -> None:
+        """Ask the container to end, then force it (spec/actors-api 4.3); the execution is settled as usual.
+
+        `in_hand` tells that a worker has its message, so that it will be started if it has not been yet.
+        """
+        if in_hand and execution_id not in self._live:
+            self._halted.add(execution_id)
+        else:
+            await self._runtime.halt(execution_id)
 
     def progress_of(self, execution_id: ExecutionId) -> Progress | None:
         """What is known of an execution that runs now."""
@@ -209,7 +228,9 @@ class Executor:
         return self._runs.default_token if wanted is None else wanted
 
     @contextmanager
-    def _following(self, execution_id: ExecutionId, worker_id: WorkerId) -> Iterator[Progress]:
+    def _following(
+        self, execution_id: ExecutionId, worker_id: WorkerId, started_at: datetime | None = None
+    ) -> Iterator[Progress]:
         progress = Progress(
             execution_id,
             worker_id,
@@ -218,6 +239,7 @@ class Executor:
             self._clock,
             kept_results=self._results,
             news=self._news,
+            started_at=started_at,
         )
         self._live[execution_id] = progress
         try:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from io import BufferedWriter
 from pathlib import Path
 
@@ -124,27 +125,35 @@ class Messages:
         self, caller: Caller, actor: Actor, message: Message, execution_id: ExecutionId, *, synchronous: bool
     ) -> Execution:
         _check_variables(message.environment)
+        # Its sender has no answer before it has run, so nothing is promised yet of a message whose start a crash may hit.
+        mailbox = self._mailboxes.of(actor.id)
+        reservation = mailbox.reserve() if synchronous and actor.has_resident_hint else None
         sending = Sending(
             actor,
             caller.username,
             replace(message, by_nonce=True) if caller.by_nonce else message,
             self._clock.now(),
             execution_id,
-            synchronous=self._attention(actor) if synchronous else None,
+            synchronous=Attention(mailbox.in_hand, mailbox.takers) if synchronous else None,
+            worker_id=None if reservation is None else reservation.worker_id,
         )
         # A client that hangs up between the commit and the bell must not leave a message that nobody was told of.
         if synchronous:
             self._news.expect(execution_id)
         try:
-            queued = await self._database.write_together(enqueue_all, sending, after=self._mailboxes.deliver)
+            if reservation is None:
+                queued = await self._database.write_together(enqueue_all, sending, after=self._mailboxes.deliver)
+            else:
+                queued = await self._database.write_together(
+                    enqueue_all,
+                    sending,
+                    after=partial(mailbox.hand_over, reservation),
+                    failed=reservation.release,
+                )
         except BaseException:
             self._news.expect_no_more(execution_id)
             raise
         return queued.execution
-
-    def _attention(self, actor: Actor) -> Attention:
-        mailbox = self._mailboxes.of(actor.id)
-        return Attention(mailbox.in_hand, mailbox.takers)
 
     async def _dropped(
         self, empty: Callable[[Transaction], tuple[list[ExecutionId], bool]], actor_id: ActorId

@@ -45,9 +45,11 @@ class Progress:
         *,
         kept_results: ResultSettings,
         news: News,
+        started_at: datetime | None = None,
     ) -> None:
+        """`started_at` is set where the execution is marked RUNNING already."""
         self.execution_id = execution_id
-        self.started_at: datetime | None = None
+        self.started_at = started_at
         self._worker_id = worker_id
         self._database = database
         self._settings = settings
@@ -64,11 +66,14 @@ class Progress:
         self._flushed_at = clock.monotonic()
 
     async def starting(self) -> None:
-        """Mark the execution RUNNING and its message as started; returns once that is on disk.
+        """Mark the execution RUNNING and its message as started, unless it is; returns once that is on disk.
 
         Raises:
             IllegalTransition: the execution was cancelled.
         """
+        if self.started_at is not None:
+            self._news.tell_course(self.execution_id)
+            return
         moment = self._clock.now()
 
         def mark(tx: Transaction) -> None:

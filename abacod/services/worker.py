@@ -13,7 +13,7 @@ import structlog
 from abacod.clock import Clock
 from abacod.config import RunSettings
 from abacod.errors import ActorShuttingDown, EngineUnavailable, ImageMissing, StorageUnavailable
-from abacod.ids import ExecutionId, new_worker_id
+from abacod.ids import ExecutionId, WorkerId, new_worker_id
 from abacod.models.actor import Actor
 from abacod.models.execution import Execution
 from abacod.models.message import Queued
@@ -100,10 +100,10 @@ class Worker:
         return self.last_execution_time or self.create_time
 
     def stop(self) -> None:
-        """End after the present execution, or at once if there is none."""
+        """End after the present execution, or at once if there is none, nor one on its way to this worker."""
         self._stopping = True
         self.status = WorkerStatus.SHUTDOWN_REQUESTED
-        if self._interruptible and self.task:
+        if self._interruptible and self.task and not self._mailbox.let_go(self.id):
             self.task.cancel()
 
     async def run(self) -> None:
@@ -165,38 +165,46 @@ class Worker:
         if not len(self._mailbox):
             self._tools.idle()
         try:
-            return await self._idle(WorkerStatus.READY, self._mailbox.take())
+            return await self._idle(WorkerStatus.READY, self._mailbox.take(self._for_reservations))
         except StorageUnavailable as error:
             _log.error("mailbox_unreadable", actor=self.actor.id, error=error.message)
             await self._idle(WorkerStatus.READY, self._tools.clock.sleep(_STORAGE_PAUSE))
             return None
 
+    @property
+    def _for_reservations(self) -> WorkerId | None:
+        """What it is reserved under; None for one that would not begin at once with what it is handed."""
+        return self.id if self.actor.has_resident_hint and self.last_execution_time is not None else None
+
     async def _work(self, message: Queued) -> bool:
         """Execute one message; False if this worker's time is over."""
-        self.status = WorkerStatus.BUSY
+        if not self._stopping:
+            self.status = WorkerStatus.BUSY
         self.executing = message.execution_id
         try:
             actor = await self._tools.current(self.actor)
-            if actor is None:
-                return False  # the actor's deletion settles what waited
-            if actor.revision != self.actor.revision:
-                self._mailbox.put_back(message)
-                return False
+            if actor is None or actor.revision != self.actor.revision:
+                message = await self._tools.executor.wait_again(message)
+                if actor is not None:
+                    self._mailbox.put_back(message)
+                return False  # the actor's deletion settles what waits
             self.actor = actor
             another_waits = bool(len(self._mailbox))
             match await self._tools.executor.execute(actor, self.id, message, another_waits=another_waits):
                 case Next.TRY_AGAIN:
                     pause = self._tools.runs.start_retry_seconds * 2**message.attempts
-                    again = replace(message, attempts=message.attempts + 1)
+                    again = replace(message.waiting, attempts=message.attempts + 1)
                     await self._put_back_after(self._tools.clock.sleep(pause), again)
                 case Next.TAKE_ANOTHER:
                     self._mailbox.done(message)
                 case Next.LEAVE_IT:
                     pass
         except EngineUnavailable as error:
+            message = await self._tools.executor.wait_again(message)
             await self._put_back_after(self._engine_returns(error), message)
         except StorageUnavailable as error:
             _log.error("execution_delayed", execution=message.execution_id, error=error.message)
+            message = await self._tools.executor.wait_again(message)
             await self._put_back_after(self._tools.clock.sleep(_STORAGE_PAUSE), message)
         except Exception as error:  # noqa: BLE001 - a defect of ours must cost this execution only, not the worker
             await self._tools.executor.give_up(message.execution_id, self.actor, error)

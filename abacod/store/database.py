@@ -141,17 +141,19 @@ class Database:
         item: Item,
         *,
         after: Callable[[T], None] | None = None,
+        failed: Callable[[], None] | None = None,
     ) -> T:
         """As `write`, for what many requests write in the same way: all items that go into one transaction are written in one go.
 
         `question` gets them in their order, and gives for each its result, or as an exception why it is refused, in which case
-        it has written nothing for it. If it raises, it is asked for each item alone.
+        it has written nothing for it. If it raises, it is asked for each item alone. `failed` is called if the item is not
+        written, also if whoever waits has been cancelled meanwhile.
 
         Raises:
             StorageUnavailable: as `write`.
         """
         done = asyncio.get_running_loop().create_future()
-        result: T = await self._asked(Asked(question, done, after, together=True, item=item))
+        result: T = await self._asked(Asked(question, done, after, together=True, item=item, failed=failed))
         return result
 
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
@@ -187,9 +189,11 @@ class Database:
 
     async def _asked(self, write: Asked) -> Any:
         if self._closing or self._committing is None or self._committing.done():
-            raise StorageUnavailable("The database is closed.")
-        self._pending.append(write)
-        self._arrived.set()
+            write.error = StorageUnavailable("The database is closed.")
+            write.resolve()
+        else:
+            self._pending.append(write)
+            self._arrived.set()
         return await write.done
 
     async def _commit_for_ever(self) -> None:

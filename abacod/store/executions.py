@@ -21,7 +21,7 @@ _LOOKED_AT: Final = 10_000
 
 
 def insert(tx: sqlite3.Connection, *new: Execution) -> None:
-    """Add new executions, in this order; they wait in their actors' mailboxes."""
+    """Add new executions, in this order; they wait in their actors' mailboxes, but for those that run already."""
     columns = (
         "id",
         "actor_id",
@@ -32,6 +32,8 @@ def insert(tx: sqlite3.Connection, *new: Execution) -> None:
         "status",
         "revision",
         "received_ms",
+        "worker_id",
+        "start_ms",
     )
     insert_rows(
         tx,
@@ -45,9 +47,11 @@ def insert(tx: sqlite3.Connection, *new: Execution) -> None:
                 each.executor,
                 each.executor_uid,
                 each.executor_gid,
-                ExecutionStatus.SUBMITTED,
+                each.status,
                 each.revision,
                 to_ms(each.message_received_time),
+                each.worker_id,
+                None if each.start_time is None else to_ms(each.start_time),
             )
             for each in new
         ],

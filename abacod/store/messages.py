@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from abacod.ids import ActorId, ExecutionId
 from abacod.models.execution import Execution
 from abacod.models.message import Message, Queued
+from abacod.models.states import ExecutionStatus
 from abacod.store.executions import execution_in
 from abacod.store.rows import insert_rows
 
@@ -20,12 +21,15 @@ def append(tx: sqlite3.Connection, execution: Execution, message: Message) -> Qu
 
 
 def append_all(tx: sqlite3.Connection, new: Sequence[tuple[Execution, Message]]) -> list[Queued]:
-    """Put messages at the ends of their actors' mailboxes, in this order; as they will come out of them."""
+    """Put messages at the ends of their actors' mailboxes, in this order; as they will come out of them.
+
+    Those of executions that run already never were in one: they are `begun`.
+    """
     last = {actor_id: _last_waiting(tx, actor_id) for actor_id in {execution.actor_id for execution, _ in new}}
     numbers = insert_rows(
         tx,
         "messages",
-        ("execution_id", "actor_id", "content_type", "body", "environment", "by_nonce"),
+        ("execution_id", "actor_id", "content_type", "body", "environment", "by_nonce", "started"),
         [
             (
                 execution.id,
@@ -34,24 +38,25 @@ def append_all(tx: sqlite3.Connection, new: Sequence[tuple[Execution, Message]])
                 message.body,
                 json.dumps(dict(message.environment), ensure_ascii=False) if message.environment else "{}",
                 message.by_nonce,
+                execution.status is ExecutionStatus.RUNNING,
             )
             for execution, message in new
         ],
     )
     queued = []
     for seq, (execution, message) in zip(numbers, new, strict=True):
-        behind, last[execution.actor_id] = last[execution.actor_id], seq
-        queued.append(
-            Queued(
-                seq,
-                execution,
-                message.content_type,
-                message.body,
-                message.environment,
-                by_nonce=message.by_nonce,
-                behind=behind,
-            )
+        one = Queued(
+            seq,
+            execution,
+            message.content_type,
+            message.body,
+            message.environment,
+            by_nonce=message.by_nonce,
+            behind=last[execution.actor_id],
         )
+        if not one.begun:
+            last[execution.actor_id] = seq
+        queued.append(one)
     return queued
 
 

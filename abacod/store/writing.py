@@ -26,7 +26,10 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Asked:
-    """One question, and what became of it. With `together` the `question` is what all such are asked, of their `item`s."""
+    """One question, and what became of it. With `together` the `question` is what all such are asked, of their `item`s.
+
+    `after` is called with the result once that is on disk, `failed` if it never will be.
+    """
 
     question: Callable[..., Any]
     done: asyncio.Future[Any]
@@ -35,11 +38,14 @@ class Asked:
     error: BaseException | None = None
     together: bool = False
     item: Any = None
+    failed: Callable[[], None] | None = None
 
     def resolve(self) -> None:
         """Tell whoever asked; on the event loop."""
         if self.error is None and self.after is not None:
             self.after(self.result)
+        if self.error is not None and self.failed is not None:
+            self.failed()
         if self.done.done():
             return  # its caller was cancelled; a write itself stands
         if self.error is not None:

@@ -95,7 +95,7 @@ class ResidentRuntime:
             process = await self._process(spec)
             if process is None:
                 del self._live[spec.execution_id]
-                return await self._others.run(spec, sink)
+                return self._without_start() if live.stopping.is_set() else await self._others.run(spec, sink)
             live.process = process
             await sink.starting()
             if live.stopping.is_set():

@@ -31,7 +31,7 @@ class Watchdog:
 
     too_long: list[str] = field(default_factory=list)
 
-    def look(self, step: str, computed: float, passed: float) -> None:
+    def look(self, step: object, computed: float, passed: float) -> None:
         if computed > _COMPUTED or passed > _PASSED:
             self.too_long.append(f"{computed * 1000:.0f} ms computed, {passed * 1000:.0f} ms passed: {step}")
 
@@ -46,7 +46,7 @@ def watchdog(served: Serving, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch
     def timed(handle: asyncio.Handle) -> None:
         computed, passed = time.thread_time(), time.monotonic()
         run(handle)
-        watching.look(repr(handle), time.thread_time() - computed, time.monotonic() - passed)
+        watching.look(handle, time.thread_time() - computed, time.monotonic() - passed)
 
     with monkeypatch.context() as patch:
         patch.setattr(asyncio.Handle, "_run", timed)

@@ -5,6 +5,7 @@ import random
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,14 +15,15 @@ from hypothesis import strategies as st
 
 from abacod.config import StoreSettings
 from abacod.errors import StorageUnavailable
-from abacod.ids import ExecutionId
+from abacod.ids import ExecutionId, WorkerId
 from abacod.models.actor import Actor
 from abacod.models.message import Queued
-from abacod.queue.mailbox import Mailbox
+from abacod.models.states import ExecutionStatus
+from abacod.queue.mailbox import Mailbox, Reservation
 from abacod.store import actors, executions, messages
 from abacod.store.database import Database
+from tests.factories import START, execution, message
 from tests.factories import actor as an_actor
-from tests.factories import execution, message
 
 T = TypeVar("T")
 
@@ -366,3 +368,128 @@ async def _play(folder: Path, steps: list[tuple[str, int]], chance: random.Rando
         assert bodies(await post.take(len(waiting))) == [str(number) for number, _ in waiting]
     finally:
         await post.database.close()
+
+
+WORKER = WorkerId("worker")
+
+
+async def handed(post: Post, reservation: Reservation) -> Queued:
+    """A message that was stored for a reserved worker."""
+    post.sent += 1
+    new = replace(
+        execution(post.actor), status=ExecutionStatus.RUNNING, worker_id=reservation.worker_id, start_time=START
+    )
+    text = message(str(post.sent))
+
+    def record(tx: sqlite3.Connection) -> Queued:
+        executions.insert(tx, new)
+        return messages.append(tx, new, text)
+
+    queued = await post.database.write(record)
+    post.mailbox.hand_over(reservation, queued)
+    return queued
+
+
+async def reserved(post: Post) -> tuple[asyncio.Task[Queued], Reservation]:
+    """A worker that waits, and is reserved."""
+    waiting = asyncio.create_task(post.mailbox.take(WORKER))
+    await soon_waiting(waiting)
+    reservation = post.mailbox.reserve()
+    assert reservation is not None
+    assert reservation.worker_id == WORKER
+    return waiting, reservation
+
+
+async def test_a_reserved_worker_gets_its_message_and_no_other(post: Post) -> None:
+    waiting, reservation = await reserved(post)
+    assert post.mailbox.takers == 0
+    await post.send()
+    await soon_waiting(waiting)
+    assert len(post.mailbox) == 1
+    queued = await handed(post, reservation)
+    assert await waiting == queued
+    assert queued.begun
+    assert post.mailbox.in_hand == {queued.execution_id}
+    assert len(post.mailbox) == 1
+    assert bodies(await post.take()) == ["1"]
+    await post.settle(queued)
+
+
+async def test_a_worker_is_reserved_once_and_only_while_nothing_waits(post: Post) -> None:
+    assert post.mailbox.reserve() is None
+    waiting, reservation = await reserved(post)
+    assert post.mailbox.reserve() is None
+    reservation.release()
+    nameless = asyncio.create_task(post.mailbox.take())
+    await soon_waiting(nameless)
+    assert post.mailbox.takers == 2
+    again = post.mailbox.reserve()
+    assert again is not None
+    assert post.mailbox.reserve() is None, "a worker without a name is not reserved"
+    again.release()
+    await post.send(2)
+    assert sorted(bodies([await waiting, await nameless]), key=str) == ["1", "2"]
+    await post.send()
+    assert post.mailbox.reserve() is None
+
+
+async def test_a_worker_that_is_released_takes_what_came_meanwhile(post: Post) -> None:
+    waiting, reservation = await reserved(post)
+    await post.send()
+    reservation.release()
+    reservation.release()
+    assert (await waiting).body == "1"
+
+
+async def test_a_reserved_worker_that_is_to_end_still_gets_its_message(post: Post) -> None:
+    assert not post.mailbox.let_go(WORKER)
+    waiting, reservation = await reserved(post)
+    assert post.mailbox.let_go(WORKER)
+    queued = await handed(post, reservation)
+    assert post.mailbox.let_go(WORKER), "it has not seen it yet"
+    assert await waiting == queued
+    assert not post.mailbox.let_go(WORKER)
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_the_wait_of_a_reserved_worker_that_is_to_end_ends_without_a_message(post: Post, late: bool) -> None:
+    waiting, reservation = await reserved(post)
+    if late:
+        reservation.release()
+    assert post.mailbox.let_go(WORKER)
+    reservation.release()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert post.mailbox.takers == 0
+
+
+async def test_a_message_handed_to_nobody_is_not_in_hand(post: Post) -> None:
+    waiting, reservation = await reserved(post)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await handed(post, reservation)
+    assert not post.mailbox.in_hand
+
+
+async def test_a_message_that_was_handed_over_and_is_put_back_comes_in_its_order(post: Post) -> None:
+    waiting, reservation = await reserved(post)
+    queued = await handed(post, reservation)
+    assert await waiting == queued
+    await post.send()
+    await post.database.write(lambda tx: messages.mark_waiting(tx, queued.execution_id, failed=False))
+    post.mailbox.put_back(queued.waiting)
+    assert len(post.mailbox) == 2
+    assert bodies(await post.take(2)) == ["1", "2"]
+    assert len(post.mailbox) == 0
+
+
+async def test_one_that_is_put_back_behind_what_was_fetched_comes_next(post: Post) -> None:
+    waiting, reservation = await reserved(post)
+    queued = await handed(post, reservation)
+    await waiting
+    await post.send(2)
+    assert bodies(await post.take()) == ["2"]
+    await post.database.write(lambda tx: messages.mark_waiting(tx, queued.execution_id, failed=False))
+    post.mailbox.put_back(queued.waiting)
+    assert bodies(await post.take(2)) == ["1", "3"]
+    assert len(post.mailbox) == 0

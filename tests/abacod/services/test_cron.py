@@ -103,16 +103,16 @@ async def test_runs_that_were_missed_are_made_up_for_once_and_the_grid_stays(lab
 
 
 async def test_while_it_is_off_time_goes_on_and_nothing_runs(lab: Lab, diary: Diary, clock: FakeClock) -> None:
-    actor = await scheduled(lab, diary, "2026-01-31 09 + 1 day", cron_on=False)
-    await clock.advance(30 * HOUR)
+    actor = await scheduled(lab, diary, "2026-01-31 09 + 2 hours", cron_on=False)
+    await clock.advance(3 * HOUR)
     await lab.cron.run_once()
-    assert await next_ex(lab, actor) == "2026-2-2 9"
+    assert await next_ex(lab, actor) == "2026-1-31 13"
     assert (await lab.executions.listed(actor.id))[0] == []
     await lab.actors.update(
-        ADMIN, actor.id, definition(cron_schedule="2026-01-31 09 + 1 day", cron_on=True), force=False
+        ADMIN, actor.id, definition(cron_schedule="2026-01-31 09 + 2 hours", cron_on=True), force=False
     )
-    assert await next_ex(lab, actor) == "2026-2-2 9"
-    await clock.advance(20 * HOUR)
+    assert await next_ex(lab, actor) == "2026-1-31 13"
+    await clock.advance(2 * HOUR)
     await lab.cron.run_once()
     assert len((await lab.executions.listed(actor.id))[0]) == 1
 

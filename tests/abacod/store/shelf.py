@@ -39,7 +39,7 @@ class Shelf:
 
     def execution(self, of: ActorId, name: str, log: bytes = b"", *, end: bool = True, **given: Any) -> ExecutionId:
         record = execution(replace(actor(), id=of), id=ExecutionId(name), **given)
-        executions.insert(self.tx, record)
+        executions.insert(self.tx, replace(record, start_time=None))
         if log:
             logs.append(self.tx, record.id, 0, log)
         if end:

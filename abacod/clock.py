@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+class Alarm(Protocol):
+    """A call that is going to be made."""
+
+    def cancel(self) -> object:
+        """Do not make it; does nothing if it has been made."""
+        ...
 
 
 class Clock(Protocol):
@@ -26,6 +35,10 @@ class Clock(Protocol):
         """Wait that many seconds."""
         ...
 
+    def alarm(self, seconds: float, ring: Callable[[], None]) -> Alarm:
+        """Call `ring` in that many seconds, unless it is cancelled; cheaper than a task that sleeps."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -38,6 +51,9 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def alarm(self, seconds: float, ring: Callable[[], None]) -> Alarm:
+        return asyncio.get_running_loop().call_later(seconds, ring)
 
 
 def to_ms(moment: datetime) -> int:
@@ -52,4 +68,4 @@ def from_ms(milliseconds: int) -> datetime:
 
 def isoformat(moment: datetime) -> str:
     """`YYYY-MM-DDTHH:MM:SS.mmmZ`, the one form in which times are shown (spec/decisions: timestamps)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

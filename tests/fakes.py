@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from abacod.clock import Clock, SystemClock, isoformat
+from abacod.clock import Alarm, Clock, SystemClock, isoformat
 from abacod.errors import EngineUnavailable, ImageMissing, RunLost, RunNotStarted, RunRejected
 from abacod.ids import ExecutionId, WorkerId
 from abacod.runtime.run import MAX_RESULT_BYTES, FoundRun, FoundState, Outcome, RunSink, RunSpec
@@ -56,6 +56,13 @@ class FakeClock:
         finally:
             if entry in self._sleepers:
                 self._sleepers.remove(entry)
+
+    def alarm(self, seconds: float, ring: Callable[[], None]) -> Alarm:
+        async def wait() -> None:
+            await self.sleep(seconds)
+            ring()
+
+        return asyncio.create_task(wait())
 
     async def advance(self, seconds: float) -> None:
         """Let time pass: whoever's sleep ends by then is woken, in order of time, and gets to run."""

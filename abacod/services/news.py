@@ -62,11 +62,18 @@ class Reply(Watch):
         self.from_the_start = from_the_start
         self.answer: Answer | None = None
         self.gone = False
+        self.too_late = False
+        """Whether it has waited as long as it may."""
 
     @property
     def takes(self) -> bool:
         """Whether somebody waits for the answer itself, and has none yet."""
         return self.from_the_start and self.answer is None and not self.gone
+
+    def give_up(self) -> None:
+        """Its time is over."""
+        self.too_late = True
+        self.stir()
 
     def give(self, answer: Answer) -> bool:
         """Hand over the answer; False if there was one before, or nobody waits any more."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from abacod.clock import Clock
 from abacod.errors import Stopping, SynchronousTimeout
 from abacod.ids import ActorId, ExecutionId
@@ -60,15 +58,14 @@ class Results:
             SynchronousTimeout: neither came in time; the execution goes on.
             Stopping: the daemon stops; the execution is kept.
         """
-        limit = asyncio.create_task(self._clock.sleep(self._synchronous_seconds), name=f"limit {execution.id}")
-        try:
-            with self._news.answer_to(execution.id) as reply:
-                limit.add_done_callback(lambda _: reply.stir())
-                return await self._first(execution, reply, limit)
-        finally:
-            limit.cancel()
+        with self._news.answer_to(execution.id) as reply:
+            limit = self._clock.alarm(self._synchronous_seconds, reply.give_up)
+            try:
+                return await self._first(execution, reply)
+            finally:
+                limit.cancel()
 
-    async def _first(self, execution: Execution, reply: Reply, limit: asyncio.Task[None]) -> Answer:
+    async def _first(self, execution: Execution, reply: Reply) -> Answer:
         looked = reply.from_the_start
         while True:
             reply.clear()
@@ -76,7 +73,7 @@ class Results:
             looked = False
             if answer is not None:
                 return answer
-            if limit.done():
+            if reply.too_late:
                 raise SynchronousTimeout(result={"execution_id": execution.id})
             try:
                 await reply.wait()

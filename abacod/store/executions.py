@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import orjson
+
 from abacod.clock import from_ms, to_ms
 from abacod.errors import ExecutionNotFound, IllegalTransition
 from abacod.ids import ActorId, ExecutionId, TenantId, Username, WorkerId
@@ -211,7 +213,7 @@ def fail(
 
 
 def _json(value: Mapping[str, Any] | None) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False)
+    return None if value is None else orjson.dumps(value).decode()
 
 
 def _moment(milliseconds: int | None) -> datetime | None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from abacod.clock import Clock, isoformat
+from abacod.clock import Alarm, Clock, isoformat
 from abacod.errors import EngineUnavailable, RunLost, RunRejected
 from abacod.ids import ExecutionId
 from abacod.runtime.container import Container, Seen, ended_state
@@ -87,9 +87,15 @@ class Process:
         """
         first, self._used = not self._used, True
         await self.folder.pump.begin(sink, with_past=first)
-        limit = None
+        limit: Alarm | None = None
+        stop: asyncio.Task[None] | None = None
+
+        def end_it() -> None:
+            nonlocal stop
+            stop = asyncio.create_task(self._stop_for_time(grace), name=f"limit {spec.execution_id}")
+
         if spec.time_limit is not None:
-            limit = asyncio.create_task(self._stop_at(spec.time_limit, grace), name=f"limit {spec.execution_id}")
+            limit = self._clock.alarm(spec.time_limit, end_it)
         try:
             if results is None:
                 outcome, answer = await self._answered(spec, stopping)
@@ -99,6 +105,8 @@ class Process:
         finally:
             if limit is not None:
                 limit.cancel()
+            if stop is not None:
+                stop.cancel()
             await self.folder.pump.finish()
         if answer is not None and answer.content:
             await _deliver(answer, sink, spec.execution_id)
@@ -187,8 +195,7 @@ class Process:
                 logger.warning("stop_failed", container=self.container.name, reason=error.message)
                 await self._clock.sleep(_STOP_RETRY)
 
-    async def _stop_at(self, seconds: float, grace: float) -> None:
-        await self._clock.sleep(seconds)
+    async def _stop_for_time(self, grace: float) -> None:
         logger.info("time_limit_reached", container=self.container.name)
         while True:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Final, Self
 
@@ -15,6 +16,8 @@ _CPU_FILES: Final = (
 """Where the kernel counts a container's CPU time: cgroup version 2, then 1, each with both drivers of Docker."""
 
 _RECEIVED, _SENT = 0, 8
+# A line of it in cgroup version 2, in microseconds; in version 1 the file has nothing but nanoseconds.
+_USAGE: Final = re.compile(rb"^usage_usec (\d+)$", re.MULTILINE)
 _MOST: Final = 65_536
 """Of a file of the kernel, in bytes; a line of the table of networks has less than 150."""
 
@@ -31,15 +34,45 @@ def cpu_nanoseconds(path: Path) -> int | None:
         # As a file object it takes three times as long, and it is read for each message.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            text = os.read(descriptor, _MOST).decode()
+            return _nanoseconds(os.read(descriptor, _MOST))
         finally:
             os.close(descriptor)
-        if path.name == "cpuacct.usage":
-            return int(text)
-        usage = dict(line.split(" ", 1) for line in text.splitlines())
-        return int(usage["usage_usec"]) * 1000
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
         return None
+
+
+class CpuCount:
+    """The CPU time of one container, read again and again."""
+
+    def __init__(self, descriptor: int) -> None:
+        """`descriptor` is that of the kernel's open file."""
+        self._descriptor = descriptor
+
+    @classmethod
+    def of(cls, container_id: str) -> Self | None:
+        """That of a running container; None where it cannot be found."""
+        path = cpu_file(container_id)
+        try:
+            return None if path is None else cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            return None
+
+    def read(self) -> int:
+        """Nanoseconds so far; 0 once the container has ended."""
+        try:
+            return _nanoseconds(os.pread(self._descriptor, _MOST, 0))
+        except (OSError, ValueError):
+            return 0
+
+    def close(self) -> None:
+        """Look no more. Once is enough."""
+        os.close(self._descriptor)
+
+
+def _nanoseconds(text: bytes) -> int:
+    """The CPU time that a file of the kernel tells, in either form; raises `ValueError` for one that is not understood."""
+    found = _USAGE.search(text)
+    return int(found[1]) * 1000 if found else int(text)
 
 
 class NetworkCounts:

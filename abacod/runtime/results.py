@@ -11,7 +11,7 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -90,7 +90,7 @@ class ResultsSockets:
         except OSError as error:
             raise _unavailable(error) from error
         try:
-            with lasting_socket(directory) as bound:
+            with _bound_in(directory) as bound:
                 kept = self._store.keep(f"{KEPT}{execution_id}", bound)
                 async with self._receiving(execution_id, bound, sink):
                     yield kept
@@ -99,15 +99,15 @@ class ResultsSockets:
             raise
 
     @asynccontextmanager
-    async def on(self, lasting: socket.socket, execution_id: ExecutionId, sink: RunSink) -> AsyncIterator[None]:
-        """Receive results inside the context, on the socket of a container that has had other executions (`lasting_socket`).
+    async def on(self, lasting: LastingSocket, execution_id: ExecutionId, sink: RunSink) -> AsyncIterator[None]:
+        """Receive results inside the context, on the socket of a container that has had other executions.
 
         What was sent before is nobody's.
         """
-        _drop_all(lasting)
-        self._store.keep(f"{KEPT}{execution_id}", lasting)
+        _drop_all(lasting.bound)
+        self._store.keep(f"{KEPT}{execution_id}", lasting.bound)
         try:
-            async with self._receiving(execution_id, lasting, sink):
+            async with self._receiving(execution_id, lasting.bound, sink, watch=lasting):
                 yield
         except Exception:
             self._store.forget(f"{KEPT}{execution_id}")
@@ -129,7 +129,7 @@ class ResultsSockets:
             if taken is not None:
                 stack.enter_context(taken)
             elif (directory := place or self._runs_dir / execution_id).is_dir():
-                taken = stack.enter_context(lasting_socket(directory))
+                taken = stack.enter_context(_bound_in(directory))
             else:
                 yield
                 return
@@ -155,11 +155,17 @@ class ResultsSockets:
 
     @asynccontextmanager
     async def _receiving(
-        self, execution_id: ExecutionId, bound: socket.socket, sink: RunSink, *, taken_up: bool = False
+        self,
+        execution_id: ExecutionId,
+        bound: socket.socket,
+        sink: RunSink,
+        *,
+        taken_up: bool = False,
+        watch: LastingSocket | None = None,
     ) -> AsyncIterator[None]:
         self._open.add(execution_id)
         try:
-            receiver = _Receiver(execution_id, bound, sink, taken_up=taken_up)
+            receiver = _Receiver(execution_id, bound, sink, taken_up=taken_up, watch=watch)
             seconds = None
             try:
                 yield
@@ -174,14 +180,60 @@ class ResultsSockets:
             self._open.discard(execution_id)
 
 
+class LastingSocket:
+    """The results socket of a container that has one execution after the other.
+
+    It is watched all the time: to begin and to end that for each execution takes longer than all else about its results.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Make it at its place in the directory; raises `StorageUnavailable`."""
+        self.bound = _bound_in(directory)
+        self._begin: Callable[[], None] | None = None
+        self._watched = False
+
+    def tell(self, begin: Callable[[], None] | None) -> None:
+        """Call `begin` when there is something to read; with None it is nobody's, and dropped."""
+        self._begin = begin
+        if not self._watched:
+            asyncio.get_running_loop().add_reader(self.bound, self._readable)
+            self._watched = True
+
+    def rest(self) -> None:
+        """Somebody else reads it now; until the next `tell`."""
+        self._begin = None
+        if self._watched:
+            asyncio.get_running_loop().remove_reader(self.bound)
+            self._watched = False
+
+    def close(self) -> None:
+        """Close it, also while an execution receives on it."""
+        asyncio.get_running_loop().remove_reader(self.bound)
+        self.bound.close()
+
+    def _readable(self) -> None:
+        if self._begin is None:
+            _drop_all(self.bound)
+        else:
+            self._begin()
+
+
 class _Receiver:
     """Hands on what arrives at one socket, in order; it reads on only once the former results are on disk.
 
     What is not on disk yet stays in the socket, and is only looked at: a later daemon with the same socket finds it there.
     """
 
-    def __init__(self, execution_id: ExecutionId, bound: socket.socket, sink: RunSink, *, taken_up: bool) -> None:
-        """A socket that was `taken_up` may have what an earlier daemon looked at."""
+    def __init__(
+        self,
+        execution_id: ExecutionId,
+        bound: socket.socket,
+        sink: RunSink,
+        *,
+        taken_up: bool,
+        watch: LastingSocket | None,
+    ) -> None:
+        """A socket that was `taken_up` may have what an earlier daemon looked at; `watch` is a lasting one."""
         self._execution_id = execution_id
         self._socket = bound
         self._sink = sink
@@ -191,7 +243,11 @@ class _Receiver:
         # Most executions send nothing: there is a task only once there is something to do.
         self._task: asyncio.Task[None] | None = None
         self._taken_up = taken_up
-        asyncio.get_running_loop().add_reader(bound, self._begin)
+        self._watch = watch
+        if watch is None:
+            asyncio.get_running_loop().add_reader(bound, self._begin)
+        else:
+            watch.tell(self._begin)
 
     async def finish(self, seconds: float | None) -> None:
         """Hand on what has been sent up to now, within `seconds` if given, and stop; raises what the sink raised."""
@@ -203,17 +259,26 @@ class _Receiver:
                 self._task.cancel()
             return
         if self._task is None:
-            asyncio.get_running_loop().remove_reader(self._socket)
             if _is_empty(self._socket):
+                if self._watch is None:
+                    asyncio.get_running_loop().remove_reader(self._socket)
+                else:
+                    self._watch.tell(None)
                 return
-            self._task = asyncio.create_task(self._receive(), name=f"results {self._execution_id}")
+            self._task = self._receiving()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._task
 
     def _begin(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._socket)
-        self._task = asyncio.create_task(self._receive(), name=f"results {self._execution_id}")
+        self._task = self._receiving()
+
+    def _receiving(self) -> asyncio.Task[None]:
+        if self._watch is None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+        else:
+            self._watch.rest()
+        return asyncio.create_task(self._receive(), name=f"results {self._execution_id}")
 
     async def _receive(self) -> None:
         # A look passes over empty datagrams that were looked at before, so what an earlier daemon left is taken without one.
@@ -287,12 +352,6 @@ class _Receiver:
             logger.warning("result_too_large", execution=self._execution_id, bytes=length, limit=MAX_RESULT_BYTES)
 
 
-def close_lasting(bound: socket.socket) -> None:
-    """Close the socket of a container, also while an execution receives on it."""
-    asyncio.get_running_loop().remove_reader(bound)
-    bound.close()
-
-
 def _is_empty(bound: socket.socket) -> bool:
     try:
         bound.recv_into(_BUFFER, 1, socket.MSG_PEEK)
@@ -307,10 +366,8 @@ def _drop_all(bound: socket.socket) -> None:
             bound.recv_into(_BUFFER, 1)
 
 
-def lasting_socket(directory: Path) -> socket.socket:
+def _bound_in(directory: Path) -> socket.socket:
     """A socket at its place in the directory that every user may send to; an earlier one there is replaced.
-
-    Whoever asks closes it with `close_lasting`.
 
     Raises:
         StorageUnavailable: it cannot be made.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -154,7 +156,8 @@ class Settlement:
                 return settled
 
     def _remove_file(self, execution_id: ExecutionId) -> None:
-        (self._messages_dir / execution_id).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(f"{self._messages_dir}/{execution_id}")  # noqa: PTH108 - for each message, and most are no files
 
     def _log_expires(self, actor: Actor | None) -> datetime | None:
         """When the log's time has passed; None is never (spec/actors-api 4.4)."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from pathlib import Path
 from typing import Final, Self
 
 from abacod.errors import StorageUnavailable
 from abacod.runtime.resident.contract import BINARY, OUTPUT
 from abacod.runtime.resident.pump import Pump
-from abacod.runtime.results import close_lasting, lasting_socket
+from abacod.runtime.results import LastingSocket
 
 # A container may run as any user.
 _FOR_ALL: Final = 0o666
@@ -32,7 +31,7 @@ class Folder:
         self.shown = place / "shown"
         self.door = place / "door"
         self.pump = Pump(self.shown / OUTPUT)
-        self._results: socket.socket | None = None
+        self._results: LastingSocket | None = None
 
     @classmethod
     def prepared(cls, place: Path, busybox: Path) -> None:
@@ -62,10 +61,10 @@ class Folder:
             raise StorageUnavailable(f"A container's folder cannot be read: {error.strerror}.") from error
 
     @property
-    def results(self) -> socket.socket:
+    def results(self) -> LastingSocket:
         """The results socket, made at its first use; raises `StorageUnavailable`."""
         if self._results is None:
-            self._results = lasting_socket(self.shown)
+            self._results = LastingSocket(self.shown)
         return self._results
 
     def show(self, binary: Path) -> None:
@@ -88,5 +87,5 @@ class Folder:
         """Let go of it; what is in the pipe is lost."""
         self.pump.close()
         if self._results is not None:
-            close_lasting(self._results)
+            self._results.close()
             self._results = None

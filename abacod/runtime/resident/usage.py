@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abacod.runtime.kernel import NetworkCounts, cpu_file, cpu_nanoseconds
+from abacod.runtime.kernel import CpuCount, NetworkCounts
 
 
 class Usage:
@@ -10,17 +10,19 @@ class Usage:
 
     def __init__(self, container_id: str = "", pid: int = 0, *, with_network: bool = False) -> None:
         """`pid` is a process of the container, as this machine numbers it; with the host's network nothing is counted."""
-        self._cpu = cpu_file(container_id) if container_id else None
+        self._cpu = CpuCount.of(container_id) if container_id else None
         self._network = NetworkCounts.of(container_id, pid) if container_id and with_network else None
 
     def look(self) -> tuple[int, int]:
         """Nanoseconds of CPU time and bytes of its networks since the container's start."""
-        cpu = None if self._cpu is None else cpu_nanoseconds(self._cpu)
-        return cpu or 0, 0 if self._network is None else self._network.read()
+        cpu = 0 if self._cpu is None else self._cpu.read()
+        return cpu, 0 if self._network is None else self._network.read()
 
     def close(self) -> None:
         """Look no more."""
-        self._cpu = None
+        if self._cpu is not None:
+            self._cpu.close()
+            self._cpu = None
         if self._network is not None:
             self._network.close()
             self._network = None

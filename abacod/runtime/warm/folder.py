@@ -17,7 +17,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import stat
 import sys
 import termios
@@ -30,7 +29,7 @@ from typing import Any, Final, Self
 
 from abacod.errors import StorageUnavailable
 from abacod.ids import ExecutionId
-from abacod.runtime.results import close_lasting, lasting_socket
+from abacod.runtime.results import LastingSocket
 from abacod.runtime.run import Outcome
 
 COMMAND: Final = "command"
@@ -76,7 +75,7 @@ class Folder:
         self.shown = place / "shown"
         self._log_bytes = log_bytes
         self._open: list[int] = []
-        self._results: socket.socket | None = None
+        self._results: LastingSocket | None = None
         try:
             self._command, self.answer = (self._opened_pipe(place / name) for name in _SUPERVISORS)
             self.output_pipe = self._opened_pipe(self.shown / OUTPUT)
@@ -124,7 +123,7 @@ class Folder:
             os.close(descriptor)
         self._open.clear()
         if self._results is not None:
-            close_lasting(self._results)
+            self._results.close()
             self._results = None
 
     def remove(self) -> None:
@@ -133,10 +132,10 @@ class Folder:
         shutil.rmtree(self.place, ignore_errors=True)
 
     @property
-    def results(self) -> socket.socket:
+    def results(self) -> LastingSocket:
         """The results socket, made at its first use; raises `StorageUnavailable`."""
         if self._results is None:
-            self._results = lasting_socket(self.shown)
+            self._results = LastingSocket(self.shown)
         return self._results
 
     # --- the record

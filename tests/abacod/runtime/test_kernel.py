@@ -4,7 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from abacod.runtime.kernel import NetworkCounts, Process, cpu_nanoseconds, network_bytes
+from abacod.runtime import kernel
+from abacod.runtime.kernel import CpuCount, NetworkCounts, Process, cpu_nanoseconds, network_bytes
 
 TABLE = """\
 Inter-|   Receive                                                |  Transmit
@@ -60,3 +61,24 @@ def test_a_process_runs_until_its_end() -> None:
 
     assert not process.runs()
     process.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "later"), [("cpu.stat", "usage_usec {}\nuser_usec 7\n", 1000), ("cpuacct.usage", "{}\n", 1)]
+)
+def test_a_count_of_cpu_time_is_read_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, later: int
+) -> None:
+    file = tmp_path / name
+    file.write_text(text.format(5))
+    monkeypatch.setattr(kernel, "_CPU_FILES", (f"{tmp_path}/absent/{{id}}", str(file)))
+    count = CpuCount.of("container")
+    assert count is not None
+    assert count.read() == 5 * later
+    file.write_text(text.format(12))
+    assert count.read() == 12 * later
+    file.write_text("nonsense")
+    assert count.read() == 0
+    count.close()
+    file.unlink()
+    assert CpuCount.of("container") is None

@@ -4,6 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from abacod.runtime import kernel
 from abacod.runtime.kernel import CpuCount, NetworkCounts, Process, cpu_nanoseconds, network_bytes
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import local
@@ -50,8 +50,8 @@ class _Batch:
 
     writes: list[Asked]
     loop: asyncio.AbstractEventLoop
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-    defect: BaseException | None = None
+    began: float
+    """When it was handed over, by the monotonic clock."""
 
 
 class Database:
@@ -74,9 +74,10 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._pending: list[Asked] = []
         self._glances: list[Asked] = []
-        self._arrived = asyncio.Event()
+        # Set while nothing is pending or on its way to the disk.
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._closing = False
-        self._committing: asyncio.Task[None] | None = None
         self._serving: asyncio.Future[None] | None = None
         self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self.rights_version = 0
@@ -95,20 +96,17 @@ class Database:
         except sqlite3.Error as error:
             raise ConfigError(f"Cannot open the database {self._path}: {error}") from error
         self._serving = asyncio.get_running_loop().run_in_executor(self._writer_thread, self._serve_batches)
-        self._committing = asyncio.create_task(self._commit_for_ever(), name="store-writer")
 
     async def close(self) -> None:
         """Commit what is pending and close; later calls raise `StorageUnavailable`. May be called twice."""
         self._closing = True
-        self._arrived.set()
         try:
-            if self._committing:
-                await self._committing
+            await self._quiet.wait()
         finally:
             # Whatever happens: the interpreter waits for this thread at its end.
             self._batches.put(None)
         if self._serving:
-            await self._serving
+            await asyncio.shield(self._serving)
             self._serving = None
         await self._checkpoints.close()
         self._reader_threads.shutdown()
@@ -188,53 +186,50 @@ class Database:
     # --- the writer ---------------------------------------------------------------------------------------------
 
     async def _asked(self, write: Asked) -> Any:
-        if self._closing or self._committing is None or self._committing.done():
+        if self._closing or self._serving is None:
             write.error = StorageUnavailable("The database is closed.")
             write.resolve()
         else:
             self._pending.append(write)
-            self._arrived.set()
+            if self._quiet.is_set():
+                self._quiet.clear()
+                asyncio.get_running_loop().call_soon(self._gather)
         return await write.done
 
-    async def _commit_for_ever(self) -> None:
-        while not (self._closing and not self._pending):
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._pending:
-                await self._gathered()
-                batch, self._pending = self._pending[:_LARGEST_BATCH], self._pending[_LARGEST_BATCH:]
-                began = time.monotonic()
-                await self._in_writer_thread(batch)
-                self._committed(time.monotonic() - began, len(batch))
-                self._checkpoints.committed()
-                if self._rights_changed:
-                    self._rights_changed = False
-                    self.rights_version += 1
-                for write in batch:
-                    write.resolve()
+    def _gather(self, known: int = 0) -> None:
+        """Hand what is pending to the writer thread, once a turn of the event loop brings nothing to the `known` writes.
 
-    async def _gathered(self) -> None:
-        """Wait as long as each turn of the event loop brings further writes: in a larger transaction each of them costs less."""
-        known = 0
-        while known < len(self._pending) < _LARGEST_BATCH:
-            known = len(self._pending)
-            await asyncio.sleep(0)
-
-    async def _in_writer_thread(self, batch: list[Asked]) -> None:
-        handed = _Batch(batch, asyncio.get_running_loop())
-        self._batches.put(handed)
-        await handed.done.wait()
-        if handed.defect is not None:
-            raise handed.defect
+        In a larger transaction each of them costs less.
+        """
+        loop = asyncio.get_running_loop()
+        if known < len(self._pending) < _LARGEST_BATCH:
+            loop.call_soon(self._gather, len(self._pending))
+            return
+        batch, self._pending = self._pending[:_LARGEST_BATCH], self._pending[_LARGEST_BATCH:]
+        self._batches.put(_Batch(batch, loop, time.monotonic()))
 
     def _serve_batches(self) -> None:
         """The writer thread's life. Not one call of the executor for each batch: that takes as long as a small batch itself."""
-        while (handed := self._batches.get()) is not None:
+        while (batch := self._batches.get()) is not None:
             try:
-                self._commit(handed.writes)
-            except BaseException as error:  # noqa: BLE001 - it belongs to the event loop, and this thread goes on
-                handed.defect = error
-            handed.loop.call_soon_threadsafe(handed.done.set)
+                self._commit(batch.writes)
+            except BaseException as error:  # noqa: BLE001 - it belongs to those who asked, and this thread goes on
+                for write in batch.writes:
+                    write.error = write.error or error
+            batch.loop.call_soon_threadsafe(self._done, batch)
+
+    def _done(self, batch: _Batch) -> None:
+        self._committed(time.monotonic() - batch.began, len(batch.writes))
+        self._checkpoints.committed()
+        if self._rights_changed:
+            self._rights_changed = False
+            self.rights_version += 1
+        if self._pending:
+            batch.loop.call_soon(self._gather)
+        else:
+            self._quiet.set()
+        for write in batch.writes:
+            write.resolve()
 
     def _commit(self, batch: list[Asked]) -> None:
         if self._connection is None:

@@ -46,6 +46,12 @@ async def on_its_way(lab: Lab, actor: Actor, body: str) -> asyncio.Task[Executio
     return sending
 
 
+def refuse(batch: list[Any]) -> None:
+    """What a disk without room makes of writes."""
+    for each in batch:
+        each.error = StorageUnavailable("The disk is full.")
+
+
 async def test_it_is_running_when_it_is_stored_and_runs_once(lab: Lab, diary: Diary) -> None:
     actor = await resident(lab, diary)
     (worker,) = lab.pools.workers_of(actor.id)
@@ -106,13 +112,8 @@ async def test_a_message_that_is_not_stored_leaves_the_worker_to_others(
     lab: Lab, diary: Diary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actor = await resident(lab, diary)
-    write = lab.database._in_writer_thread
-
-    async def refuse(batch: list[Any]) -> None:
-        for each in batch:
-            each.error = StorageUnavailable("The disk is full.")
-
-    monkeypatch.setattr(lab.database, "_in_writer_thread", refuse)
+    commit = lab.database._commit
+    monkeypatch.setattr(lab.database, "_commit", refuse)
     sending = await on_its_way(lab, actor, "1")
     with pytest.raises(StorageUnavailable):
         await sending
@@ -121,7 +122,7 @@ async def test_a_message_that_is_not_stored_leaves_the_worker_to_others(
     with suppress(asyncio.CancelledError):
         await hung_up
     await waits(lab, actor)
-    monkeypatch.setattr(lab.database, "_in_writer_thread", write)
+    monkeypatch.setattr(lab.database, "_commit", commit)
     await lab.ended(await lab.send(actor, "2"))
     assert diary.messages == ["0", "2"]
 
@@ -150,12 +151,7 @@ async def test_a_worker_that_is_to_end_ends_if_it_does_not_come(
 ) -> None:
     actor = await resident(lab, diary)
     (worker,) = lab.pools.workers_of(actor.id)
-
-    async def refuse(batch: list[Any]) -> None:
-        for each in batch:
-            each.error = StorageUnavailable("The disk is full.")
-
-    monkeypatch.setattr(lab.database, "_in_writer_thread", refuse)
+    monkeypatch.setattr(lab.database, "_commit", refuse)
     sending = await on_its_way(lab, actor, "1")
     worker.stop()
     with pytest.raises(StorageUnavailable):

@@ -438,5 +438,4 @@ async def test_a_close_that_is_cancelled_leaves_no_thread_that_waits(path: Path)
         await closing_it
     assert database._serving is not None
     await database._serving
-    database._committing = None
     await database.close()

@@ -127,30 +127,24 @@ def _page(
 ) -> Page:
     translation = Translation(searched)
     wanted = translation.sql(query.conditions)
-    with_words = [
-        _with_words(searched.words, translation.parameter(each)) for each in words.word_expressions(query) if each
-    ]
-    with_phrases = [
-        _with_phrase(searched.words, translation.parameter(each), translation.pattern(exact_pattern(phrase)))
-        for phrase, each in zip(query.phrases, words.phrase_expressions(query), strict=True)
-        if each
-    ]
-    if len(with_words) + len(with_phrases) < len(query.any_words) + len(query.phrases):
-        # A text without a word is in no record.
-        return Page([], 0)
-    rows = [*with_words, *with_phrases]
-    # Each text by itself: two of them may be in two rows of the same record.
-    texts = "".join(f"text{number} AS MATERIALIZED ({each}), " for number, each in enumerate(rows))
-    joined = "".join(
-        f" JOIN (SELECT record, min(rank) AS rank FROM text{number} GROUP BY record) AS t{number}"  # noqa: S608 - as below
-        f" ON t{number}.record = r.seq"
-        for number in range(len(rows))
-    )
-    rank = " + ".join(["0", *(f"t{number}.rank" for number in range(len(with_words)))])
+    table, ctes, rank = f"{searched.table} AS r", "", "0"
+    if query.about_text:
+        rows = _with_texts(searched.words, query, translation)
+        if rows is None:
+            return Page([], 0)
+        # Each text by itself: two of them may be in two rows of the same record.
+        ctes = f"""
+            hits (text, record, rank) AS MATERIALIZED ({" UNION ALL ".join(rows)}),
+            fitting AS MATERIALIZED (
+              SELECT record, sum(rank) AS rank
+              FROM (SELECT text, record, min(rank) AS rank FROM hits GROUP BY text, record)
+              GROUP BY record HAVING count(*) = {len(rows)}),
+        """  # noqa: S608 - as below
+        table, rank = f"fitting JOIN {searched.table} AS r ON r.seq = fitting.record", "fitting.rank"
     # All that is put together here is ours, and known before any request; what users give is in the parameters.
     sql = f"""
-        WITH {texts}found AS MATERIALIZED (
-          SELECT r.seq AS seq, {rank} AS rank FROM {searched.table} AS r {joined}
+        WITH {ctes}found AS MATERIALIZED (
+          SELECT r.seq AS seq, {rank} AS rank FROM {table}
           WHERE ({visible}) AND ({searched.condition}) AND {wanted})
         SELECT total.number AS total, page.seq AS seq
         FROM (SELECT count(*) AS number FROM found) AS total
@@ -165,18 +159,24 @@ def _page(
     return Page([row["seq"] for row in found if row["seq"] is not None], found[0]["total"])
 
 
-def _with_words(index: Words, expression: str) -> str:
-    return f"""
-        SELECT {index.record} AS record, bm25({index.index}) AS rank FROM {index.table}
-        WHERE {index.index} MATCH {expression}
-    """  # noqa: S608 - as in `_page`
+def _with_texts(index: Words, query: Query, translation: Translation) -> list[str] | None:
+    """For each text of the query the SQL that finds the rows with it: its number, the record, the less the better it fits.
 
-
-def _with_phrase(index: Words, expression: str, pattern: str) -> str:
-    return f"""
-        SELECT {index.record} AS record, 0 AS rank FROM {index.table}
-        WHERE {index.index} MATCH {expression} AND {MATCHES}({pattern}, {index.text})
-    """  # noqa: S608 - as in `_page`
+    None if no record can have one of them: a text without a word.
+    """
+    with_words, phrases = words.word_expressions(query), words.phrase_expressions(query)
+    if not all((*with_words, *phrases)):
+        return None
+    # What fits better is told by words alone: a phrase is there or not.
+    found = [(f"bm25({index.index})", f"{index.index} MATCH {translation.parameter(text)}") for text in with_words]
+    for phrase, text in zip(query.phrases, phrases, strict=True):
+        pattern = translation.pattern(exact_pattern(phrase))
+        fits = f"{index.index} MATCH {translation.parameter(text)} AND {MATCHES}({pattern}, {index.text})"
+        found.append(("0", fits))
+    return [
+        f"SELECT {number}, {index.record}, {rank} FROM {index.table} WHERE {fits}"  # noqa: S608 - as in `_page`
+        for number, (rank, fits) in enumerate(found)
+    ]
 
 
 def _within(scope: Scope, execution: str) -> str:

@@ -66,6 +66,13 @@ def test_nothing_in_a_text_is_an_operator(shelf: Shelf, parameter: str, text: st
     assert shelf.find("actors", (parameter, text)) == []
 
 
+def test_many_texts_are_looked_for_at_once(shelf: Shelf) -> None:
+    shelf.actor("one", description=" ".join(f"word{number}" for number in range(100)))
+    shelf.actor("two", description=" ".join(f"word{number}" for number in range(99)))
+    words_and_phrases = [("search" if number % 2 else "exactsearch", f"word{number}") for number in range(100)]
+    assert shelf.find("actors", *words_and_phrases) == ["one"]
+
+
 def test_what_changes_is_found_as_it_is_now(shelf: Shelf) -> None:
     a = shelf.actor("one", description="x")
     assert shelf.find("actors", ("search", "submitted")) == ["one"]

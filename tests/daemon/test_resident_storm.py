@@ -113,6 +113,7 @@ async def test_nothing_runs_twice_and_every_answer_is_right(tmp_path: Path, pyth
     async with DaemonProcess(tmp_path, settings) as daemon:
         token = daemon.token("alice", "abaco_admin")
         await daemon.start()
+        await daemon.recovered()  # before that, no workers are to be had
         async with Client.opened(daemon, token) as client:
             variables = {"PROGRAM": _NOTES, "PYTHONPATH": "/sdk"}
             body = {

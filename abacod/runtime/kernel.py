@@ -28,19 +28,6 @@ def cpu_file(container_id: str) -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
-def cpu_nanoseconds(path: Path) -> int | None:
-    """The value of the kernel's file, None once the container has ended."""
-    try:
-        # As a file object it takes three times as long, and it is read for each message.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return _nanoseconds(os.read(descriptor, _MOST))
-        finally:
-            os.close(descriptor)
-    except (OSError, ValueError):
-        return None
-
-
 class CpuCount:
     """The CPU time of one container, read again and again."""
 
@@ -60,19 +47,15 @@ class CpuCount:
     def read(self) -> int:
         """Nanoseconds so far; 0 once the container has ended."""
         try:
-            return _nanoseconds(os.pread(self._descriptor, _MOST, 0))
+            text = os.pread(self._descriptor, _MOST, 0)
+            found = _USAGE.search(text)
+            return int(found[1]) * 1000 if found else int(text)
         except (OSError, ValueError):
             return 0
 
     def close(self) -> None:
         """Look no more. Once is enough."""
         os.close(self._descriptor)
-
-
-def _nanoseconds(text: bytes) -> int:
-    """The CPU time that a file of the kernel tells, in either form; raises `ValueError` for one that is not understood."""
-    found = _USAGE.search(text)
-    return int(found[1]) * 1000 if found else int(text)
 
 
 class NetworkCounts:

@@ -9,7 +9,7 @@ from abacod.clock import Clock
 from abacod.errors import EngineUnavailable
 from abacod.runtime.container import Seen
 from abacod.runtime.engine import Engine, EngineRefused
-from abacod.runtime.kernel import NetworkCounts, cpu_file, cpu_nanoseconds
+from abacod.runtime.kernel import CpuCount, NetworkCounts
 
 _FIRST_INTERVAL: Final = 0.03
 """Seconds between the first two looks."""
@@ -56,18 +56,20 @@ class UsageMeter:
         """Look again and again, until cancelled."""
         if not self._running:
             return
-        path = cpu_file(self._id)
+        cpu = CpuCount.of(self._id)
         counts = NetworkCounts.of(self._id, self._pid) if self._counts_io else None
         try:
             async with asyncio.TaskGroup() as group:
-                if path is None or (counts is None and self._counts_io):
+                if cpu is None or (counts is None and self._counts_io):
                     group.create_task(self._measure_from_engine(), name=f"usage {self._id[:12]}")
                 interval = _FIRST_INTERVAL / 4
                 while True:
-                    self._note(cpu_nanoseconds(path) if path else None, counts.read() if counts else None)
+                    self._note(cpu.read() if cpu else None, counts.read() if counts else None)
                     await self._clock.sleep(interval)
                     interval = min(interval * _GROWTH, _KERNEL_INTERVAL)
         finally:
+            if cpu is not None:
+                cpu.close()
             if counts is not None:
                 # What was sent since the last look, if the network is there still.
                 self._note(None, counts.read())

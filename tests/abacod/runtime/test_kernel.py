@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from abacod.runtime import kernel
-from abacod.runtime.kernel import CpuCount, NetworkCounts, Process, cpu_nanoseconds, network_bytes
+from abacod.runtime.kernel import CpuCount, NetworkCounts, Process, network_bytes
 
 TABLE = """\
 Inter-|   Receive                                                |  Transmit
@@ -18,20 +18,31 @@ Inter-|   Receive                                                |  Transmit
 """
 
 
+def cpu_in(file: Path) -> int:
+    """What is counted of a container whose file is this one."""
+    count = CpuCount(os.open(file, os.O_RDONLY))
+    try:
+        return count.read()
+    finally:
+        count.close()
+
+
 def test_the_kernels_file_of_cgroup_1_is_in_nanoseconds(tmp_path: Path) -> None:
     (tmp_path / "cpuacct.usage").write_text("32330162\n")
 
-    assert cpu_nanoseconds(tmp_path / "cpuacct.usage") == 32_330_162
+    assert cpu_in(tmp_path / "cpuacct.usage") == 32_330_162
 
 
 def test_the_kernels_file_of_cgroup_2_is_in_microseconds(tmp_path: Path) -> None:
     (tmp_path / "cpu.stat").write_text("usage_usec 32330\nuser_usec 30000\nsystem_usec 2330\n")
 
-    assert cpu_nanoseconds(tmp_path / "cpu.stat") == 32_330_000
+    assert cpu_in(tmp_path / "cpu.stat") == 32_330_000
 
 
-def test_the_kernels_file_is_gone_after_the_end(tmp_path: Path) -> None:
-    assert cpu_nanoseconds(tmp_path / "cpu.stat") is None
+def test_the_kernels_file_is_gone_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "_CPU_FILES", (str(tmp_path / "cpu.stat"),))
+
+    assert CpuCount.of("container") is None
 
 
 def test_bytes_are_those_of_both_directions_of_all_networks_but_the_loopback() -> None:

@@ -12,7 +12,7 @@ from abacod.config import EngineEnvironment, EngineSettings
 from abacod.runtime import usage
 from abacod.runtime.container import Seen
 from abacod.runtime.engine import Engine
-from abacod.runtime.kernel import NetworkCounts
+from abacod.runtime.kernel import CpuCount, NetworkCounts
 from abacod.runtime.usage import UsageMeter, cpu_of, io_of
 
 STATS = {
@@ -46,7 +46,7 @@ class Kernel:
         self.cpu.write_text("5000\n")
         self.sent(100)
         self.asked = 0
-        monkeypatch.setattr(usage, "cpu_file", lambda _: self.cpu)
+        monkeypatch.setattr(CpuCount, "of", lambda _: CpuCount(os.open(self.cpu, os.O_RDONLY)))
         monkeypatch.setattr(NetworkCounts, "of", lambda _, __: NetworkCounts(os.open(self.table, os.O_RDONLY)))
         monkeypatch.setattr(usage, "statistics", self._asked)
 

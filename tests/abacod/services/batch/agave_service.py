@@ -5,16 +5,14 @@ Tests make it fail: `faults` are answers given once instead of the real one, by 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+
+from tests.abacod.services.batch.failing_service import FailingService, Fault
 
 APP: Final = "tacobot9000-0.1.0u1"
 CLIENT: Final = ("key", "client-secret")
@@ -33,8 +31,6 @@ _SUMMARY: Final = (
     "_links",
 )
 
-Fault = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 def enveloped(result: Any, status: int = 200, message: str | None = None) -> web.Response:
     """An answer as Agave gives it."""
@@ -51,54 +47,16 @@ def answering(status: int, text: str = "", message: str = "") -> Fault:
     return answer
 
 
-class AgaveService:
+class AgaveService(FailingService):
     """The service. `asked` are the requests in order; `jobs` are those that it has, newest first."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        super().__init__()
         self.bodies: list[Any] = []
         self.grants: list[dict[str, str]] = []
         self.apps: dict[str, dict[str, Any]] = {APP: {"id": APP, "name": "tacobot9000", "isPublic": True}}
-        self.hidden: set[str] = set()
-        self.jobs: list[dict[str, Any]] = []
-        self.valid = {"fixed"}
         self.refreshable: set[str] = set()
-        self.faults: dict[tuple[str, str], list[Fault]] = {}
         self.lists_paths = True
-        self.base_url = ""
-        self.hanging = asyncio.Event()
-
-    @classmethod
-    @asynccontextmanager
-    async def opened(cls) -> AsyncIterator[Self]:
-        """A service that listens on this machine."""
-        service = cls()
-        application = web.Application()
-        application.router.add_route("*", "/{path:.*}", service._handle)
-        async with TestServer(application) as server:
-            service.base_url = str(server.make_url("")).rstrip("/")
-            yield service
-            service.hanging.set()
-
-    def fail(self, method: str, path: str, *faults: Fault) -> None:
-        """The next requests of this method and path go wrong so."""
-        self.faults.setdefault((method, path), []).extend(faults)
-
-    def count(self, method: str, path: str) -> int:
-        """How many requests of this kind came."""
-        return self.asked.count((method, path))
-
-    async def hang(self, _: web.Request) -> web.StreamResponse:
-        """A fault: no answer."""
-        await self.hanging.wait()
-        return web.Response(status=500)
-
-    async def take_and_hang_up(self, request: web.Request) -> web.StreamResponse:
-        """A fault: the job is taken, and the answer is lost."""
-        await self._submit(request)
-        assert request.transport
-        request.transport.close()
-        return web.Response()
 
     def forget_tokens(self) -> None:
         """Every access token is out of date."""
@@ -116,12 +74,8 @@ class AgaveService:
         self.jobs.insert(0, job)
         return job
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        kind = (request.method, request.path)
-        self.asked.append(kind)
-        if faults := self.faults.get(kind):
-            return await faults.pop(0)(request)
-        if kind == ("POST", "/token"):
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if (request.method, request.path) == ("POST", "/token"):
             return self._token(request, dict(parse_qsl(await request.text())))
         if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.valid:
             return web.json_response({"fault": {"code": 900904, "message": "Access Token Inactive"}}, status=401)

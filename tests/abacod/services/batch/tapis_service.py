@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from functools import cache
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import jsonschema
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from tapipy.tapis import RESOURCE_SPECS
+
+from tests.abacod.services.batch.failing_service import FailingService, Fault
 
 APP: Final = ("wordcount", "0.1.0")
 USER: Final = ("sd2eadm", "password")
 _SUMMARY: Final = ("uuid", "name", "owner", "appId", "created", "status")
-
-Fault = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @cache
@@ -59,11 +56,11 @@ def answering(status: int, text: str = "", message: str = "", content_type: str 
     return answer
 
 
-class TapisService:
+class TapisService(FailingService):
     """The service. `asked` are the requests in order; `jobs` are those that it has, newest first."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        super().__init__()
         self.requests: list[dict[str, Any]] = []
         self.logins = 0
         self.apps: dict[tuple[str, str], dict[str, Any]] = {
@@ -74,51 +71,11 @@ class TapisService:
                 "notes": {"mixed": [1, {"a": [[1], [2]]}], "self": 1, "get": 2},
             }
         }
-        self.hidden: set[tuple[str, str]] = set()
-        self.jobs: list[dict[str, Any]] = []
-        self.valid = {"fixed"}
         self.life = 14400
-        self.faults: dict[tuple[str, str], list[Fault]] = {}
-        self.base_url = ""
-        self.hanging = asyncio.Event()
-        self.hung = asyncio.Event()
-
-    @classmethod
-    @asynccontextmanager
-    async def opened(cls) -> AsyncIterator[Self]:
-        """A service that listens on this machine."""
-        service = cls()
-        application = web.Application()
-        application.router.add_route("*", "/{path:.*}", service._handle)
-        async with TestServer(application) as server:
-            service.base_url = str(server.make_url("")).rstrip("/")
-            yield service
-            service.hanging.set()
-
-    def fail(self, method: str, path: str, *faults: Fault) -> None:
-        """The next requests of this method and path go wrong so."""
-        self.faults.setdefault((method, path), []).extend(faults)
-
-    def count(self, method: str, path: str) -> int:
-        """How many requests of this kind came."""
-        return self.asked.count((method, path))
 
     def job(self, uuid: str) -> dict[str, Any]:
         """The job."""
         return next(job for job in self.jobs if job["uuid"] == uuid)
-
-    async def hang(self, _: web.Request) -> web.StreamResponse:
-        """A fault: no answer."""
-        self.hung.set()
-        await self.hanging.wait()
-        return web.Response(status=500)
-
-    async def take_and_hang_up(self, request: web.Request) -> web.StreamResponse:
-        """A fault: the job is taken, and the answer is lost."""
-        await self._submit(request)
-        assert request.transport
-        request.transport.close()
-        return web.Response()
 
     def add_job(self, **given: Any) -> dict[str, Any]:
         """A job, as after its submission."""
@@ -135,12 +92,8 @@ class TapisService:
         self.jobs.insert(0, job)
         return job
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        kind = (request.method, request.path)
-        self.asked.append(kind)
-        if faults := self.faults.get(kind):
-            return await faults.pop(0)(request)
-        if kind == ("POST", "/v3/oauth2/tokens"):
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if (request.method, request.path) == ("POST", "/v3/oauth2/tokens"):
             return await self._token(request)
         if request.headers.get("X-Tapis-Token") not in self.valid:
             return enveloped(None, 401, "TAPIS_SECURITY_JWT_EXPIRED")

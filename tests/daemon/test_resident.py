@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Any, Final
 
 import pytest
 
-import reactors
 from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.process import Client, DaemonProcess
+from tests.daemon.residents import SDK, registered, resident_settings
 
 pytestmark = [pytest.mark.docker, pytest.mark.daemon, pytest.mark.timeout(90)]
 
-SDK: Final = Path(reactors.__file__).parent
 EXAMPLE: Final = SDK.parent / "examples" / "classifier" / "classifier.py"
 _RUNS_THE_EXAMPLE: Final = "import runpy; runpy.run_path('/classifier.py', run_name='__main__')"
 _SLEEPS: Final = """
@@ -33,19 +31,9 @@ serve(handle)
 
 @pytest.fixture
 async def daemon(tmp_path: Path) -> AsyncIterator[DaemonProcess]:
-    mounts = [f"{SDK / name}:/sdk/reactors/{name}:ro" for name in ("__init__.py", "runtime")]
-    mounts.append(f"{EXAMPLE}:/classifier.py:ro")
-    settings = f"[runs]\nactor_uid = {os.getuid() or 1234}\nstop_grace_seconds = 1\nmounts = {json.dumps(mounts)}"
-    async with DaemonProcess(tmp_path, settings) as daemon:
+    async with DaemonProcess(tmp_path, resident_settings(f"{EXAMPLE}:/classifier.py:ro")) as daemon:
         await daemon.start()
         yield daemon
-
-
-async def registered(client: Client, image: str, program: str, **more: Any) -> str:
-    """The id of an actor with the hint that runs the Python text."""
-    variables = {"PROGRAM": program, "PYTHONPATH": "/sdk"}
-    body = {"image": image, "default_environment": variables, "hints": ["resident"], **more}
-    return str((await client.call("POST", "", json=body))["id"])
 
 
 async def asked(client: Client, actor: str, text: str) -> Any:

@@ -15,11 +15,11 @@ from typing import Final
 import aiohttp
 import pytest
 
-import reactors
 from abacod.models.states import ExecutionStatus
 from abacod.store.database import beside_daemon
 from tests.daemon.leftovers import stop_with_nothing_left
 from tests.daemon.process import Client, DaemonProcess
+from tests.daemon.residents import registered, resident_settings
 
 pytestmark = [pytest.mark.docker, pytest.mark.daemon]
 
@@ -28,7 +28,6 @@ KILLS: Final = int(os.environ.get("STORM_KILLS", "5"))
 SEED: Final = int(os.environ.get("STORM_SEED", "1"))
 WORKERS: Final = 2
 
-SDK: Final = Path(reactors.__file__).parent
 _NOTES: Final = """
 from reactors.runtime import serve
 def handle(context):
@@ -108,21 +107,12 @@ async def test_nothing_runs_twice_and_every_answer_is_right(tmp_path: Path, pyth
     out = tmp_path / "out"
     out.mkdir()
     out.chmod(0o777)
-    mounts = [*(f"{SDK / name}:/sdk/reactors/{name}:ro" for name in ("__init__.py", "runtime")), f"{out}:/out:rw"]
-    settings = f"[runs]\nactor_uid = {os.getuid() or 1234}\nstop_grace_seconds = 1\nmounts = {json.dumps(mounts)}"
-    async with DaemonProcess(tmp_path, settings) as daemon:
+    async with DaemonProcess(tmp_path, resident_settings(f"{out}:/out:rw")) as daemon:
         token = daemon.token("alice", "abaco_admin")
         await daemon.start()
         await daemon.recovered()  # before that, no workers are to be had
         async with Client.opened(daemon, token) as client:
-            variables = {"PROGRAM": _NOTES, "PYTHONPATH": "/sdk"}
-            body = {
-                "image": python_image,
-                "default_environment": variables,
-                "hints": ["resident"],
-                "max_workers": WORKERS,
-            }
-            actor = str((await client.call("POST", "", json=body))["id"])
+            actor = await registered(client, python_image, _NOTES, max_workers=WORKERS)
             await client.call("POST", f"/{actor}/workers", json={"num": WORKERS})
             senders = [Sender(client, actor, name) for name in ("a", "b", "c")]
             async with asking(senders):

@@ -10,20 +10,10 @@ from hypothesis import strategies as st
 from reactors.pipelinejobs.archive import LONGEST_SESSION, archive_path, clean_path, instance, join_uri, split_uri
 from reactors.pipelinejobs.identifiers import Identifiers
 from reactors.pipelinejobs.sessions import ADJECTIVES, ANIMALS
+from tests.reactors.pipelinejobs.published import EXPERIMENT, JOBS_DEMO, NOVEL_CHASSIS, PROXY_DATA
 
 IDS: Final = Identifiers()
-JOBS_DEMO: Final = "106c46ff-8186-5756-a934-071f4497b58d"
-NOVEL_CHASSIS: Final = "106bd127-e2d2-57ac-b9be-11ed06042e68"
-EXPERIMENT: Final = "102e95e6-67a8-5a06-9484-3131c6907890"
 MOMENT: Final = datetime(2019, 2, 15, 21, 30, 9, 999_999, tzinfo=UTC)
-
-PROXY_DATA: Final = {
-    "appId": "tacobot9000-0.1.0u1",
-    "name": "TACObot job",
-    "inputs": {"file1": "agave://data.tacc.cloud/examples/tacobot/test1.txt"},
-    "parameters": {"salsa": True, "avocado": False, "cheese": True},
-    "maxRunTime": "01:00:00",
-}
 
 
 @pytest.mark.parametrize(

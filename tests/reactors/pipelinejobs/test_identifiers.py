@@ -21,12 +21,10 @@ from reactors.pipelinejobs.identifiers import (
     retyped,
     short_hash,
 )
+from tests.reactors.pipelinejobs.published import EXPERIMENT, JOBS_DEMO, NOVEL_CHASSIS, PROXY_DATA
 
 IDS: Final = Identifiers()
 TACOBOT_9000: Final = "10650844-1baa-55c5-a481-5e945b19c065"
-JOBS_DEMO: Final = "106c46ff-8186-5756-a934-071f4497b58d"
-NOVEL_CHASSIS: Final = "106bd127-e2d2-57ac-b9be-11ed06042e68"
-EXPERIMENT: Final = "102e95e6-67a8-5a06-9484-3131c6907890"
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.integers() | st.text(),
@@ -159,15 +157,6 @@ def test_published_pipelines(name: str | None, components: list[Any], expected: 
     assert IDS.pipeline({**document, "name": "other", "description": "d", "processing_levels": ["2"]}) == expected
     assert IDS.pipeline({**document, "id": "another"}) != expected
     assert IDS.pipeline({**document, "components": [*components, {"id": "more"}]}) != expected
-
-
-PROXY_DATA: Final = {
-    "appId": "tacobot9000-0.1.0u1",
-    "name": "TACObot job",
-    "inputs": {"file1": "agave://data.tacc.cloud/examples/tacobot/test1.txt"},
-    "parameters": {"salsa": True, "avocado": False, "cheese": True},
-    "maxRunTime": "01:00:00",
-}
 
 
 @pytest.mark.parametrize(
